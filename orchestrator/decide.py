@@ -1,0 +1,374 @@
+"""Decides: request and facts in, one decision out. Asks the engine; never acts, never reads packs itself.
+
+    from orchestrator import Policy
+
+    policy = Policy.load(packs=["policy_packs/coding-agents"])
+    decision = policy.decide({"subject": ..., "action": ..., "resource": ..., "context": {}})
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Protocol, Self
+
+from orchestrator import clock, request
+from orchestrator.decision import Decision
+from orchestrator.digest import action_digest, canonical, change_digest, sha256
+from orchestrator.errors import DecisionError, UsageError
+from orchestrator.model import MICRO, Mode, Outcome, Point
+
+BATCH = 64
+"""Requests in one question to the engine; one by one would be three to four times slower."""
+_OBLIGATIONS = frozenset({"approval", "evidence", "budget", "stage"})
+_HOST_FACTS = frozenset(
+    {"run", "repository", "subject", "delegation", "trigger", "contributors", "stage", "evidence", "approvals", "budgets"}
+    | {"tool_schemas"}
+)
+_EMPTY: dict[str, Any] = {"subject": {}, "action": {}, "resource": {}, "context": {}}
+_PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(\w+)\}")
+
+
+class Engine(Protocol):
+    """Whoever runs the Rego library: a sidecar, a remote server, or a process for one question."""
+
+    def ask(self, question: bytes) -> list[Any]:
+        """Return the answers to `{"batch": [...]}`; raise DecisionError where there is none to trust."""
+        ...
+
+    def explain(self, question: bytes) -> list[Any]:
+        """Return for each item its candidate rules with the truth of their parts."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request with everything the host adds to it."""
+
+    request: dict[str, Any] | Any
+    """As asked; anything at all, since a request comes from outside."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the host knows. Budget counters are decimal strings or numbers in their meter's unit."""
+    claims: tuple[str, ...] = ()
+    """What in it nobody but the asker vouches for, each a short phrase; none makes the decision unclaimed."""
+    label: str = ""
+    """Where it came from, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What is the same for every request of one call."""
+
+    point: Point = Point.RUN
+    override: Mode | None = None
+    """Every pack enforces, or every pack warns; None leaves it to the packs."""
+    now_ns: int | None = None
+    """The time of the decision, nanoseconds since 1970; None reads the clock for each batch."""
+    all_paths: bool = False
+    """Findings name every path instead of the first 20."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Packs that are compiled, trusted and loaded into an engine."""
+
+    engine: Engine
+    digest: str
+    """The policy digest every answer must carry."""
+    declared: frozenset[str] = frozenset()
+    """Actions declared by packs, beside the catalogue."""
+    roster: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Subject name to `{roles, attributes}`."""
+    claims: tuple[str, ...] = ()
+    """What makes every decision of this policy claimed."""
+
+    @classmethod
+    def load(cls, packs: Iterable[str | os.PathLike[str]] = (), **options: Any) -> Self:  # noqa: ANN401  # passed on, typed there
+        """Return the policy of these org packs, its sidecar running.
+
+        `options` are those of `orchestrator.load.load`: `repository`, `run_packs`, `cwd`, `base_commit`, ...
+
+        Raises:
+            PackError: a pack is wrong.
+            DecisionError: no engine, or none to trust.
+        """
+        from orchestrator.load import load
+
+        loaded = load(packs=[os.fspath(pack) for pack in packs], **options)
+        return cls(loaded.engine, loaded.digest, loaded.declared, loaded.roster, loaded.claims)
+
+    def decide(
+        self,
+        asked: Mapping[str, Any],
+        facts: Mapping[str, Any] | None = None,
+        circumstances: Circumstances | None = None,
+    ) -> Decision:
+        """Return the decision on one request (AuthZEN shape: subject, action, resource, context).
+
+        An invalid request is a decision too (`reason` is `invalid_request`).
+
+        Raises:
+            DecisionError: the engine gave no answer that may be trusted.
+            UsageError: `facts` holds something that no host knows.
+
+        Source: 001, "Policy Engine".
+        """
+        return next(iter(self.decide_many([Question(asked, facts or {})], circumstances)))
+
+    def decide_many(
+        self, questions: Iterable[Question], circumstances: Circumstances | None = None
+    ) -> Iterator[Decision]:
+        """Yield one decision for each question, in order, holding no more than a batch in memory.
+
+        Raises:
+            As `decide`.
+        """
+        circumstances = circumstances or Circumstances()
+        rest = iter(questions)
+        while batch := list(islice(rest, BATCH)):
+            now = clock.format_time(circumstances.now_ns if circumstances.now_ns is not None else clock.now_ns())
+            inputs = [self._input(question, circumstances, now) for question in batch]
+            bodies = [canonical(one) for one in inputs]
+            answers = self.engine.ask(b'{"batch":[' + b",".join(bodies) + b"]}")
+            if len(answers) != len(batch):
+                raise DecisionError(
+                    f"the engine gave {len(answers)} answers to {len(batch)} requests",
+                    advice="a hand-written module may be in conflict with itself: run `orch policy test`",
+                )
+            for question, one, body, answer in zip(batch, inputs, bodies, answers, strict=True):
+                yield self._decision(question, one, sha256(body), answer)
+
+    def explain(self, question: Question, circumstances: Circumstances | None = None) -> list[dict[str, Any]]:
+        """Return every candidate rule with its parts: `{rule, effect, source, mode, matches, waived, parts}`.
+
+        A part is `{selector, line, truth, seen}`, its truth True, False or None (unknown).
+        """
+        circumstances = circumstances or Circumstances()
+        now = clock.format_time(circumstances.now_ns if circumstances.now_ns is not None else clock.now_ns())
+        body = canonical(self._input(question, circumstances, now))
+        found: list[dict[str, Any]] = self.engine.explain(b'{"batch":[' + body + b"]}")[0]
+        return found
+
+    def _input(self, question: Question, circumstances: Circumstances, now: str) -> dict[str, Any]:
+        asked = question.request
+        errors = request.problems(asked, self.declared)
+        facts: dict[str, Any] = {
+            "request_errors": errors,
+            "point": circumstances.point.value,
+            "time": now,
+            "override": circumstances.override.value if circumstances.override else None,
+            "action_digest": None,
+            "change_digest": None,
+        }
+        if errors:
+            return {**_EMPTY, "facts": facts}
+        facts |= host_facts(question.facts)
+        name = request.subject_name(asked)
+        if "subject" not in facts and name in self.roster:
+            facts["subject"] = {"name": name, **self.roster[name]}
+        resource = asked["resource"]
+        change = change_digest(resource.get("properties", {}).get("files"))
+        facts["change_digest"] = change
+        facts["action_digest"] = action_digest(asked, _repository(asked, facts), change)
+        if circumstances.all_paths:
+            facts["path_limit"] = 1 << 30
+        return {
+            "subject": asked["subject"],
+            "action": asked["action"],
+            "resource": resource,
+            "context": asked.get("context", {}),
+            "facts": facts,
+        }
+
+    def _decision(self, question: Question, asked: dict[str, Any], digest: str, answer: Any) -> Decision:  # noqa: ANN401  # JSON
+        if not isinstance(answer, dict) or answer.get("digest") != self.digest:
+            raise DecisionError(
+                f"the answer was not made by the packs that were asked: expected policy {self.digest}",
+                advice="load the same bundle into the server that --opa-url names, or run `orch sidecar stop --all`",
+            )
+        facts = asked["facts"]
+        claims = self.claims + question.claims
+        obligations = [_owed(one) for one in answer["obligations"]]
+        findings = [_filled(one, asked) for one in answer["findings"]]
+        findings.sort(key=lambda one: (one["effect"] in {"allow", "delegate"}, one["rule"], one["waived"]))
+        obligations.sort(key=lambda one: (one["id"], one["mode"]))
+        context: dict[str, Any] = {
+            "outcome": Outcome(answer["outcome"]).value,
+            "would": Outcome(answer["would"]).value,
+            "reason": answer["reason"],
+            "evaluation_id": _new_id(),
+            "evaluated_at": facts["time"],
+            "point": facts["point"],
+            "mode": facts["override"] or _mode(answer["packs"]),
+            "claimed": bool(claims),
+            "input_digest": digest,
+            "action_digest": facts["action_digest"],
+            "policy": {"digest": answer["digest"], "packs": answer["packs"]},
+            "findings": findings,
+            "obligations": obligations,
+            "advice": [*map(_advice, answer["advice"]), *(f"claimed: {claim}" for claim in claims)],
+        }
+        context["next_action"] = _next_action(context)
+        return Decision(question.request, context, question.label)
+
+
+def host_facts(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return facts as the engine reads them: only those a host may know, budget amounts in micro-units.
+
+    Raises:
+        UsageError: an unknown fact, or an amount that is no number.
+    """
+    facts = dict(given)
+    if unknown := sorted(map(str, facts.keys() - _HOST_FACTS)):
+        raise UsageError(
+            f"facts hold {', '.join(unknown)}, which no host states; expected {', '.join(sorted(_HOST_FACTS))}",
+            advice="point and time are set with --point and --now",
+        )
+    if "budgets" in facts:
+        facts["budgets"] = [_counter(one) for one in _listed(facts["budgets"], "budgets")]
+    return facts
+
+
+def _listed(value: object, name: str) -> list[Any]:
+    if isinstance(value, list | tuple) and all(isinstance(item, Mapping) for item in value):
+        return list(value)
+    raise UsageError(f"facts.{name} is {value!r:.60}; expected a list of objects")
+
+
+def _counter(counter: Mapping[str, Any]) -> dict[str, Any]:
+    return {**counter, **{name: _micro(counter[name], name) for name in ("spent", "reserved", "estimate") if name in counter}}
+
+
+def _micro(amount: object, name: str) -> int:
+    from decimal import Decimal, InvalidOperation
+
+    try:
+        exact = Decimal(str(amount)) * MICRO
+        if isinstance(amount, bool) or exact < 0 or exact != exact.to_integral_value():
+            raise InvalidOperation
+    except InvalidOperation:
+        raise UsageError(
+            f"a budget's {name} is {amount!r:.60}; expected a number from 0, not finer than a millionth", advice='write "1.25"'
+        ) from None
+    return int(exact)
+
+
+def _repository(asked: Mapping[str, Any], facts: Mapping[str, Any]) -> str | None:
+    if asked["resource"]["type"] == "repository":
+        return str(asked["resource"]["id"]).lower()
+    known = facts.get("repository")
+    return known.lower() if isinstance(known, str) else None
+
+
+def _owed(one: dict[str, Any]) -> dict[str, Any]:
+    if one["type"] not in _OBLIGATIONS:
+        raise DecisionError(
+            f"the engine asks for an obligation {one['type']!r} that this version does not know",
+            advice="use the version of orch that built the bundle",
+        )
+    if one["type"] == "budget":
+        given = one["properties"]
+        amounts = {name.removesuffix("_micro"): amount(given[name]) for name in given if name.endswith("_micro")}
+        named = {name: given[name] for name in ("meter", "per", "window")}
+        one["properties"] = {**named, **amounts, "warn_at": f"{given['warn_at_percent']}%"}
+    return one
+
+
+def amount(micro: int) -> str:
+    """Return an amount of micro-units as people write it: 5000000 is "5", 1250000 is "1.25"."""
+    whole, rest = divmod(micro, MICRO)
+    return f"{whole}.{rest:06d}".rstrip("0") if rest else str(whole)
+
+
+def _filled(finding: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    for name in ("message", "fix"):
+        text = finding[name]
+        if "{" in text or "}" in text:
+            finding[name] = _PLACEHOLDER.sub(lambda found: _value(found, finding, asked, is_shell=name == "fix"), text)
+    return finding
+
+
+def _value(found: re.Match[str], finding: dict[str, Any], asked: dict[str, Any], *, is_shell: bool) -> str:
+    if found[1] is None:
+        return found[0][0]
+    resource, facts = asked["resource"], asked["facts"]
+    properties = resource.get("properties", {})
+    known = {
+        "subject": lambda: request.subject_name(asked),
+        "action": lambda: asked["action"]["name"],
+        "resource": lambda: resource["id"],
+        "repository": lambda: _repository(asked, facts),
+        "branch": lambda: properties.get("branch"),
+        "head_branch": lambda: properties.get("head_branch"),
+        "tool": lambda: resource["id"],
+        "paths": lambda: " ".join(map(_quoted if is_shell else str, finding["paths"])),
+        "point": lambda: facts["point"],
+        "stage": lambda: facts.get("stage"),
+    }
+    value = str(known[found[1]]() or "") if found[1] in known else found[0]
+    return _quoted(value) if is_shell and found[1] != "paths" else value
+
+
+def _quoted(text: str) -> str:
+    from shlex import quote
+
+    return quote(text)
+
+
+def _mode(packs: list[dict[str, Any]]) -> str:
+    """A decision warns where every pack that applies warns."""
+    return "warn" if packs and all(pack["mode"] == "warn" for pack in packs) else "enforce"
+
+
+def _advice(one: dict[str, str]) -> str:
+    match one["kind"]:
+        case "budget_without_run":
+            return f"{one['obligation']} counts within a run; without one it only advises"
+        case "budget_low":
+            return f"{one['obligation']} is nearly spent"
+        case kind:
+            return f"{kind}: {one['obligation']}"
+
+
+def _next_action(context: dict[str, Any]) -> str:
+    match context["reason"]:
+        case "allowed" | "warned":
+            return ""
+        case "pending":
+            return "; then ".join(
+                _wanted(one)
+                for one in context["obligations"]
+                if one["status"] == "unmet" and one["phase"] == "before" and one["mode"] == "enforce"
+            )
+        case "budget_spent":
+            spent = [one["id"] for one in context["obligations"] if one["type"] == "budget" and one["status"] == "unmet"]
+            return f"raise the limit of {', '.join(spent)}, or stop here"
+        case "undecidable":
+            return "give the missing budget counters; without them nothing may run"
+    for finding in context["findings"]:
+        if finding["fix"] and finding["mode"] == "enforce" and finding["level"] != "advisory" and not finding["waived"]:
+            return str(finding["fix"])
+    return "ask the owners of the packs named above"
+
+
+def _wanted(one: dict[str, Any]) -> str:
+    given = one["properties"]
+    match one["type"]:
+        case "approval":
+            missing = max(1, given["count"] - given["votes"])
+            people = "one person" if missing == 1 else f"{missing} people"
+            return f"get the approval of {people} of role {given['role']}"
+        case "evidence":
+            return f"add evidence of type {given['evidence']}"
+        case _:
+            return f"bring the run to stage {given['stage']}"
+
+
+def _new_id() -> str:
+    """Return a random UUID, version 4; importing `uuid` would cost more than the question."""
+    drawn = bytearray(os.urandom(16))
+    drawn[6] = drawn[6] & 0x0F | 0x40
+    drawn[8] = drawn[8] & 0x3F | 0x80
+    text = drawn.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -1,0 +1,130 @@
+"""A decision as a value: what OPA answered, with the host's own fields, in the stable JSON shape. Never decides; never acts."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.errors import EXIT_RANK, Exit
+from orchestrator.model import Outcome, Reason
+
+_EXIT_OF_DENY = {Reason.BUDGET_SPENT: Exit.BUDGET, Reason.UNDECIDABLE: Exit.UNDECIDABLE}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One rule's say in a decision."""
+
+    rule: str
+    """`pack/rule`, `repo:pack/rule`, `run:pack/rule`, or a name under `orch/`."""
+    effect: str
+    level: str | None
+    """None for allow and delegate."""
+    severity: str
+    mode: str
+    """`warn` or `enforce`: the pack's mode at this point."""
+    waived: bool
+    message: str
+    fix: str
+    source: str
+    """`file:line`, or empty for findings under `orch/`."""
+    paths: tuple[str, ...] = ()
+    """The first 20 files the finding is about, sorted; empty where it is not about files."""
+    path_count: int = 0
+
+    @property
+    def is_objection(self) -> bool:
+        """Whether the finding speaks against the request (a deny or require; never an allow or delegate)."""
+        return self.effect in {"deny", "require"}
+
+    @property
+    def blocks(self) -> bool:
+        """Whether this finding by itself counts towards the outcome: enforced, not advisory, not waived."""
+        return self.is_objection and self.mode == "enforce" and self.level != "advisory" and not self.waived
+
+
+@dataclass(frozen=True, slots=True)
+class Obligation:
+    """What must hold before, during or after the action."""
+
+    id: str
+    type: str
+    """`approval`, `evidence`, `budget` or `stage`."""
+    phase: str
+    """`before`, `during` or `after`."""
+    mode: str
+    """`warn` where only warning packs ask for it."""
+    status: str
+    """`met` or `unmet`."""
+    properties: dict[str, Any]
+    """approval: role, count, bind, expires_s, votes. evidence: evidence. budget: meter, per, window, limit, warn_at, spent, reserved
+    (amounts are decimal strings). stage: stage, at."""
+    proof: tuple[str, ...] = ()
+    """Who voted, or the digests of the evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided about one request."""
+
+    request: dict[str, Any]
+    """As asked; not part of the JSON."""
+    context: dict[str, Any]
+    """The `context` of the answer, exactly as printed."""
+    label: str = ""
+    """Where the request came from, for people: `requests.jsonl:7`; may be empty."""
+    _parsed: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def outcome(self) -> Outcome:
+        """Allow, deny or pending, with warning packs left out."""
+        return Outcome(self.context["outcome"])
+
+    @property
+    def would(self) -> Outcome:
+        """The outcome had every pack enforced."""
+        return Outcome(self.context["would"])
+
+    @property
+    def reason(self) -> Reason:
+        """Why `outcome` is what it is."""
+        return Reason(self.context["reason"])
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether the action may be done."""
+        return bool(self.context["outcome"] == "allow")
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Every matching rule's say: denies, requires, then allows and delegates, by rule name."""
+        if "findings" not in self._parsed:
+            self._parsed["findings"] = tuple(
+                Finding(**{**found, "paths": tuple(found["paths"])}) for found in self.context["findings"]
+            )
+        return self._parsed["findings"]  # type: ignore[no-any-return]  # a cache of mixed values
+
+    @property
+    def obligations(self) -> tuple[Obligation, ...]:
+        """What must hold, sorted by id."""
+        if "obligations" not in self._parsed:
+            self._parsed["obligations"] = tuple(
+                Obligation(**{**owed, "proof": tuple(owed["proof"])}) for owed in self.context["obligations"]
+            )
+        return self._parsed["obligations"]  # type: ignore[no-any-return]  # a cache of mixed values
+
+    @property
+    def exit_code(self) -> Exit:
+        """The exit code that follows from the outcome."""
+        if self.is_allowed:
+            return Exit.OK
+        if self.context["outcome"] == "pending":
+            return Exit.PENDING
+        return _EXIT_OF_DENY.get(self.reason, Exit.DENIED)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the stable answer of design section 5: `{"decision": bool, "context": {...}}`."""
+        return {"decision": self.is_allowed, "context": self.context}
+
+
+def worst(first: Exit, second: Exit) -> Exit:
+    """Return the exit code to give for two answers: 7 over 6 over 3 over 5 over 4 over 0."""
+    return max(first, second, key=EXIT_RANK.index)

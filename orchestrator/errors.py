@@ -1,0 +1,105 @@
+"""The one tree of errors, split by who can mend them, and the reserved exit codes. First in the flow; imports nothing of ours.
+
+    OrchError
+      UsageError       the call is wrong: a flag, a file that cannot be read, JSON that is none          exit 2
+      PackError        a pack, roster, waiver, test or configuration is wrong: file, line, column        exit 7
+      DecisionError    no trustworthy answer: engine, trust, clock (never read as allow)                 exit 6
+      AdapterError     the outside world failed: permanent, retryable or unknown                         exit 1
+      LedgerError      the record cannot be trusted or written                                           exit 6
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes of `orch`. Part of the API."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    DENIED = 3
+    PENDING = 4
+    BUDGET = 5
+    UNDECIDABLE = 6
+    PACK = 7
+    INTERRUPTED = 130
+
+
+EXIT_RANK: tuple[Exit, ...] = (
+    Exit.OK,
+    Exit.PENDING,
+    Exit.BUDGET,
+    Exit.DENIED,
+    Exit.UNDECIDABLE,
+    Exit.PACK,
+)
+"""Of several exits the last in this order is the one given."""
+
+
+class OrchError(Exception):
+    """Base of every error that `orch` raises on purpose.
+
+    `str(error)` is one paragraph: what was seen, what was expected. `error.advice` is the next step, or "".
+    """
+
+    exit_code = Exit.FAILED
+
+    def __init__(self, message: str, *, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
+
+
+class UsageError(OrchError):
+    """The call itself is wrong."""
+
+    exit_code = Exit.USAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong at one place of a document."""
+
+    file: str
+    """As the user would type it."""
+    line: int
+    """1-based; 0 when the whole file is meant."""
+    column: int
+    """1-based; 0 when the whole line is meant."""
+    seen: str
+    expected: str
+    advice: str = ""
+    """The next step or the nearest valid word, as a sentence; may be empty."""
+    is_warning: bool = False
+
+    def __str__(self) -> str:
+        where = self.file + (f":{self.line}:{self.column}" if self.line else "")
+        advice = f" ({self.advice})" if self.advice else ""
+        return f"{where}: {self.seen}; expected {self.expected}{advice}"
+
+
+class PackError(OrchError):
+    """A document is wrong. Carries every problem found, in file order."""
+
+    exit_code = Exit.PACK
+
+    def __init__(self, problems: Sequence[Problem], *, advice: str = "") -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)), advice=advice)
+
+
+class DecisionError(OrchError):
+    """There is no answer that may be trusted; nobody may read this as allow."""
+
+    exit_code = Exit.UNDECIDABLE
+
+
+class AdapterError(OrchError):
+    """The outside world failed."""
+
+
+class LedgerError(OrchError):
+    """The record cannot be trusted or written."""
+
+    exit_code = Exit.UNDECIDABLE

@@ -1,0 +1,167 @@
+# METADATA
+# description: What the layers say together, in the two views - `would` (every pack enforces) and `outcome` (warning packs object to nothing).
+package orch.layers
+
+import data.orch.request
+import data.orch.rules
+
+# METADATA
+# description: Pack number to whether it surely applies; packs that do not apply are left out.
+applying := {id: is_sure |
+	some id in _candidates
+	truths := _pack_truths(data.policy.packs[id])
+	not false in truths
+	is_sure := count(truths - {true}) == 0
+}
+
+_candidates := (({id | some id in data.policy.pack_index.rest} | {id |
+	some id in data.policy.pack_index.repositories[request.values.repositories]
+}) | {id |
+	some id in data.policy.pack_index.owners[split(request.values.repositories, "/")[0]]
+}) | {id |
+	"repositories" in request.unknown
+	some id in data.policy.pack_index.by_repository
+}
+
+_pack_truths(pack) := {t | some name, globs in pack.globs; t := rules.glob_truth(name, globs)} | {null | pack.is_unsure}
+
+# METADATA
+# description: What a pack does at this point.
+mode(pack) := request.override if request.override in {"enforce", "warn"}
+
+else := object.get(pack.enforcement, request.point, "enforce")
+
+# METADATA
+# description: The packs that object in a view.
+objecting("would") := {id | some id, _ in applying}
+
+objecting("outcome") := {id | some id, _ in applying; mode(data.policy.packs[id]) == "enforce"}
+
+_keys := {data.policy.packs[id].key | some id, _ in applying} | {"org"}
+
+_hits_of(effect, key) := {id: found |
+	some id, found in rules.hits
+	rule := data.policy.rules[id]
+	rule.effect == effect
+	data.policy.packs[rule.pack].key == key
+}
+
+# METADATA
+# description: Layer to the units that none of its rules allows.
+uncovered[key] := left if {
+	some key in _keys
+	left := _without(rules.units, _allowed(key))
+}
+
+_allowed("org") := _union(_hits_of("allow", "org")) | _confirmed
+
+_allowed(key) := _union(_hits_of("allow", key)) if key != "org"
+
+_confirmed := set() if _delegated == {}
+
+else := _union(_delegated) & _union(_hits_of("allow", "repo"))
+
+_delegated := _hits_of("delegate", "org")
+
+# Many rules hit every unit; the union is then at hand.
+_union(found) := rules.units if {
+	some _, units in found
+	units == rules.units
+} else := union({units | some _, units in found})
+
+_without(units, others) := set() if units == others
+
+else := units - others
+
+# METADATA
+# description: Rules that deny in a view.
+denying(view) := {id |
+	some id, left in rules.standing
+	left != set()
+	rule := data.policy.rules[id]
+	rule.effect == "deny"
+	rule.level != "advisory"
+	rule.pack in objecting(view)
+}
+
+# METADATA
+# description: Packs whose `deny` by default has something to say, in any view.
+default_denying := {id |
+	some id, _ in applying
+	pack := data.policy.packs[id]
+	pack.default == "deny"
+	uncovered[pack.key] != set()
+}
+
+_org_allows_by_default if {
+	some id, true in applying
+	pack := data.policy.packs[id]
+	pack.key == "org"
+	pack.default == "allow"
+}
+
+_org(id) if data.policy.packs[id].key == "org"
+
+# Every org pack that may apply only warns, and one surely applies.
+_org_only_warns if {
+	some id, true in applying
+	_org(id)
+	every other, _ in applying {
+		not _org_enforces(other)
+	}
+}
+
+_org_enforces(id) if {
+	_org(id)
+	id in objecting("outcome")
+}
+
+# METADATA
+# description: Whether org has no opinion on some unit, in a view.
+has_no_policy(view) if {
+	uncovered.org != set()
+	not _org_allows_by_default
+	not _org_denies_by_default(view)
+	not _is_excused(view)
+}
+
+_org_denies_by_default(view) if {
+	some id in default_denying
+	_org(id)
+	id in objecting(view)
+}
+
+_is_excused("outcome") if _org_only_warns
+
+# METADATA
+# description: Findings that hand-written modules contribute, as they came, each with its pack's number.
+contributed := {[id, finding] |
+	some id, _ in applying
+	some finding in data.packs[data.policy.packs[id].modules].findings
+}
+
+# METADATA
+# description: Obligations that hand-written modules contribute, as they came, each with its pack's number.
+owed_by_modules := {[id, obligation] |
+	some id, _ in applying
+	some obligation in data.packs[data.policy.packs[id].modules].obligations
+}
+
+# METADATA
+# description: Whether anything denies in a view. A contributed finding denies unless it says clearly that it does not.
+denies(view) if denying(view) != set()
+
+denies(view) if {
+	some id in default_denying
+	id in objecting(view)
+}
+
+denies(view) if {
+	some [id, finding] in contributed
+	id in objecting(view)
+	not _is_mild(finding)
+}
+
+_is_mild(finding) if finding.level == "advisory"
+
+_is_mild(finding) if finding.effect == "require"

@@ -1,0 +1,275 @@
+# METADATA
+# description: What must hold before, during and after - joined over rules, with its status by the facts.
+package orch.obligations
+
+import data.orch.layers
+import data.orch.request
+import data.orch.rules
+
+_max_expiry_s := 31536000
+
+# METADATA
+# description: The joined obligations of a view, by id.
+of("would") := _all
+
+of("outcome") := _all if _askers("outcome") == _askers("would")
+
+else := _joined(_askers("outcome"), "outcome")
+
+_all := _joined(_askers("would"), "would")
+
+# METADATA
+# description: What a decision lists - what enforcing packs ask for, and what warning packs would ask for beyond that.
+listed := array.concat(
+	[object.union(owed, {"id": id, "mode": "enforce"}) | some id, owed in of("outcome")],
+	[object.union(owed, {"id": id, "mode": "warn"}) | some id, owed in of("would"); not _is_binding(id, owed)],
+)
+
+_is_binding(id, owed) if of("outcome")[id] == owed
+
+# METADATA
+# description: Whether something that must hold first does not yet, in a view.
+is_waiting(view) if {
+	some _, owed in of(view)
+	owed.phase == "before"
+	owed.status == "unmet"
+}
+
+# METADATA
+# description: Whether a budget is spent, in a view.
+is_spent(view) if {
+	some _, owed in of(view)
+	owed.type == "budget"
+	owed.status == "unmet"
+	owed.properties.is_counted
+}
+
+# METADATA
+# description: Whether a counter is missing although there is a run, in a view.
+is_undecidable(view) if {
+	some _, owed in of(view)
+	owed.type == "budget"
+	owed.status == "unmet"
+	not owed.properties.is_counted
+}
+
+# METADATA
+# description: What is worth saying without being owed.
+advice := {{"kind": "budget_without_run", "obligation": id} |
+	some id, owed in of("would")
+	owed.type == "budget"
+	not _has_run
+} | {{"kind": "budget_low", "obligation": id} |
+	some id, owed in of("would")
+	owed.type == "budget"
+	owed.status == "met"
+	owed.properties.is_counted
+	used := owed.properties.spent_micro + owed.properties.reserved_micro
+	used * 100 >= owed.properties.limit_micro * owed.properties.warn_at_percent
+}
+
+# The rules that ask for something in a view: requires that stand, and allows and delegates with budgets.
+_askers(view) := {id |
+	some id, left in rules.standing
+	left != set()
+	rule := data.policy.rules[id]
+	rule.effect == "require"
+	rule.level != "advisory"
+	rule.pack in layers.objecting(view)
+} | {id |
+	some id in rules.may_spend
+	data.policy.rules[id].pack in layers.objecting(view)
+}
+
+_joined(ids, view) := object.union_n([
+	_approvals(_asked(ids, "approvals", "approval", view)),
+	_evidence(_asked(ids, "evidence", "evidence", view)),
+	_budgets(_asked(ids, "budgets", "budget", view)),
+	_stages({data.policy.rules[id].stage | some id in ids} | _module_stages(view)),
+])
+
+_asked(ids, key, type, view) := {asked | some id in ids; some asked in data.policy.rules[id][key]} | {asked |
+	some [pack, asked] in layers.owed_by_modules
+	pack in layers.objecting(view)
+	asked.type == type
+}
+
+_module_stages(view) := {asked.stage |
+	some [pack, asked] in layers.owed_by_modules
+	pack in layers.objecting(view)
+	asked.type == "stage"
+}
+
+_approvals(asked) := {concat(":", ["approval", role]): owed |
+	roles := {one.role | some one in asked}
+	some role in roles
+	of_role := [one | some one in asked; one.role == role]
+	count_needed := max([object.get(one, "count", 1) | some one in of_role])
+	expires_s := min([object.get(one, "expires_s", 86400) | some one in of_role])
+	bind := _strictest({object.get(one, "bind", "changes") | some one in of_role})
+	votes := {vote | some vote in _votes; vote.role in roles; _is_valid(vote, bind, expires_s)}
+	yes := {vote.by | some vote in votes; _says(vote, role, roles)}
+	owed := {
+		"type": "approval",
+		"phase": "before",
+		"properties": {"role": role, "count": count_needed, "bind": bind, "expires_s": expires_s, "votes": count(yes)},
+		"proof": [by | some by in yes],
+		"status": _status(_is_approved(yes, count_needed, votes, role)),
+	}
+}
+
+_strictest(binds) := "action" if binds != {"changes"}
+
+else := "changes"
+
+_votes := [vote | some vote in input.facts.approvals; is_string(vote.by); is_string(vote.role)]
+
+# Everyone who had a hand in the request or the change.
+_involved := (({request.subject} | {name | some name in input.facts.delegation}) | {name |
+	some name in input.facts.contributors
+}) | {name | name := input.facts.trigger}
+
+_is_valid(vote, bind, expires_s) if {
+	not vote.by in _involved
+	vote.digest == _digest(bind)
+	at := time.parse_rfc3339_ns(vote.at)
+	at <= request.now_ns
+	request.now_ns < at + (min([expires_s, _max_expiry_s]) * 1000000000)
+}
+
+_digest("action") := request.action_digest
+
+_digest("changes") := request.bound_digest
+
+# One person fills one slot: the alphabetically first of the roles asked for that the person voted for.
+_says(vote, role, roles) if {
+	object.get(vote, "decision", "approve") == "approve"
+	role == min({other.role | some other in _votes; other.by == vote.by; other.role in roles})
+	vote.role == role
+}
+
+_is_approved(yes, count_needed, votes, role) if {
+	count(yes) >= count_needed
+	not _is_rejected(votes, role)
+} else := false
+
+_is_rejected(votes, role) if {
+	some vote in votes
+	vote.role == role
+	vote.decision == "reject"
+}
+
+_evidence(asked) := {concat(":", ["evidence", type]): owed |
+	some type in {one.evidence | some one in asked}
+	proof := {digest |
+		some one in _proofs
+		one.type == type
+		one.result == "pass"
+		one.subject == request.bound_digest
+		digest := object.get(one, "digest", "")
+	}
+	owed := {
+		"type": "evidence",
+		"phase": _phase({object.get(one, "phase", "before") | some one in asked; one.evidence == type}),
+		"properties": {"evidence": type},
+		"proof": [digest | some digest in proof; digest != ""],
+		"status": _status(proof != set()),
+	}
+}
+
+_phase(phases) := "after" if phases == {"after"}
+
+else := "before"
+
+_stages(asked) := {} if asked == set()
+
+else := {"stage": {
+	"type": "stage",
+	"phase": "before",
+	"properties": {"stage": latest, "at": request.stage},
+	"proof": [],
+	"status": _status(_stands_at(latest)),
+}} if {
+	latest := _latest(asked)
+}
+
+# A stage that nobody declared comes after every other, and is never reached.
+_latest(asked) := min(asked - _declared) if asked - _declared != set()
+
+else := [stage | some stage in data.policy.stages; stage in asked][count(asked) - 1]
+
+_declared := {stage | some stage in data.policy.stages}
+
+_stands_at(wanted) if _place_of(request.stage) >= _place_of(wanted)
+
+else := false
+
+_place_of(stage) := place if {
+	some place, other in data.policy.stages
+	other == stage
+}
+
+_budgets(asked) := {id: owed |
+	keys := {[one.meter, one.per, object.get(one, "window", null)] | some one in asked}
+	some key in keys
+	same := [one | some one in asked; [one.meter, one.per, object.get(one, "window", null)] == key]
+	limit := min([one.limit_micro | some one in same])
+	warn_at := min([object.get(one, "warn_at_percent", 80) | some one in same])
+	id := concat(":", array.concat(["budget"], [part | some part in key; part != null]))
+	known := _counted(key)
+	properties := object.union(
+		{
+			"meter": key[0], "per": key[1], "window": key[2],
+			"limit_micro": limit, "warn_at_percent": warn_at, "is_counted": known != {},
+		},
+		{name: known[name] | some name in ["spent_micro", "reserved_micro"]},
+	)
+	owed := {
+		"type": "budget",
+		"phase": "during",
+		"properties": properties,
+		"proof": [],
+		"status": _status(_room(limit, known)),
+	}
+}
+
+_has_run if is_object(input.facts.run)
+
+# Several counters of one key are read as the fullest of them.
+_counted(key) := {
+	"spent_micro": max([one.spent | some one in found]),
+	"reserved_micro": max([one.reserved | some one in found]),
+	"estimate_micro": max([one.estimate | some one in found]),
+} if {
+	_has_run
+	found := [counter |
+		some one in _counters
+		[one.meter, one.per, object.get(one, "window", null)] == key
+		counter := {name: object.get(one, name, 0) | some name in ["spent", "reserved", "estimate"]}
+		is_number(one.spent)
+		every _, amount in counter {
+			is_number(amount)
+		}
+	]
+	found != []
+} else := {}
+
+_room(limit, known) if _has_room(limit, known)
+
+else := false
+
+_has_room(_, _) if not _has_run
+
+_has_room(limit, known) if {
+	known != {}
+	known.spent_micro < limit
+	(known.spent_micro + known.reserved_micro) + known.estimate_micro <= limit
+}
+
+_proofs := [one | some one in input.facts.evidence]
+
+_counters := [one | some one in input.facts.budgets]
+
+_status(true) := "met"
+
+_status(false) := "unmet"
