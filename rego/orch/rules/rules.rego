@@ -58,17 +58,51 @@ else := false
 live := {id: is_sure |
 	some id in candidates
 	rule := data.policy.rules[id]
-	selectors := selector_truths(rule)
-	not false in selectors
-	truths := selectors | {match.truth(condition, input, action) | some condition in rule.when}
-	not false in truths
-	is_sure := _is_sure(rule, truths)
+	not _is_out(rule)
+	is_sure := _is_sure(rule)
 }
 
-_is_sure(rule, truths) if {
-	not rule.is_unsure
-	not null in truths
-} else := false
+_is_out(rule) if {
+	some name, globs in rule.globs
+	not _could_match(name, globs)
+}
+
+_is_out(rule) if {
+	some name, names in rule.names
+	not _could_be_named(name, names)
+}
+
+_is_out(rule) if {
+	some condition in rule.when
+	match.truth(condition, input, action) == false
+}
+
+_could_match(name, _) if name in request.unknown
+
+_could_match(name, globs) if match.matches(globs, request.values[name])
+
+_could_be_named(name, _) if name in request.unknown
+
+_could_be_named(name, names) if {
+	some value in request.names[name]
+	names[value]
+}
+
+_is_sure(rule) if not _is_unsure(rule)
+
+else := false
+
+_is_unsure(rule) if rule.is_unsure
+
+_is_unsure(rule) if {
+	some name, _ in object.union(rule.globs, rule.names)
+	name in request.unknown
+}
+
+_is_unsure(rule) if {
+	some condition in rule.when
+	match.truth(condition, input, action) == null
+}
 
 default action := {}
 
