@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestrator.catalogue import CATALOGUE
 from orchestrator.glob import Kind, parts, regexes
-from orchestrator.model import Condition, Default, Effect, Layer, Operator, Pack, PackSet, Rule, Scalar, Selectors, Waiver
+from orchestrator.model import Condition, Effect, Layer, Operator, Pack, PackSet, Rule, Scalar, Selectors, Waiver
 
 _KINDS = {
     "subjects": Kind.SUBJECT,
@@ -59,6 +59,11 @@ def compile_packs(pack_set: PackSet) -> Compiled:
         "index": _index([(rule, pack) for _, rule, pack in rules]),
         "actions": _actions(),
         "stages": [stage for pack in packs for stage in pack.declared_stages],
+        "declared": sorted({action for pack in packs for action in pack.declared_actions}),
+        "roster": {
+            entry.name: {"roles": sorted(entry.roles), "attributes": dict(sorted(entry.attributes.items()))}
+            for entry in sorted(pack_set.roster, key=lambda entry: entry.name)
+        },
     }
     modules = {
         f"packs/{pack.name}/{module.path}": module.text.encode() for pack in packs for module in pack.modules
@@ -298,6 +303,3 @@ def _patterns(value: object) -> Iterable[str]:
     elif isinstance(value, list):
         for item in value:
             yield from _patterns(item)
-
-
-__all__ = ["Compiled", "Default", "compile_packs", "steps"]

@@ -11,11 +11,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from orchestrator import clock, request
 from orchestrator.decision import Decision
 from orchestrator.digest import action_digest, canonical, change_digest, sha256
+from orchestrator.engine import Engine
 from orchestrator.errors import DecisionError, UsageError
 from orchestrator.model import MICRO, Mode, Outcome, Point
 
@@ -30,24 +31,12 @@ _EMPTY: dict[str, Any] = {"subject": {}, "action": {}, "resource": {}, "context"
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(\w+)\}")
 
 
-class Engine(Protocol):
-    """Whoever runs the Rego library: a sidecar, a remote server, or a process for one question."""
-
-    def ask(self, question: bytes) -> list[Any]:
-        """Return the answers to `{"batch": [...]}`; raise DecisionError where there is none to trust."""
-        ...
-
-    def explain(self, question: bytes) -> list[Any]:
-        """Return for each item its candidate rules with the truth of their parts."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Question:
     """One request with everything the host adds to it."""
 
     request: dict[str, Any] | Any
-    """As asked; anything at all, since a request comes from outside."""
+    """As asked: anything at all, since a request comes from outside; or the error met when it was read."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What the host knows. Budget counters are decimal strings or numbers in their meter's unit."""
     claims: tuple[str, ...] = ()
@@ -85,17 +74,19 @@ class Policy:
 
     @classmethod
     def load(cls, packs: Iterable[str | os.PathLike[str]] = (), **options: Any) -> Self:  # noqa: ANN401  # passed on, typed there
-        """Return the policy of these org packs, its sidecar running.
+        """Return the policy of these org packs (folders, files or one bundle), its sidecar running.
 
-        `options` are those of `orchestrator.load.load`: `repository`, `run_packs`, `cwd`, `base_commit`, ...
+        `options` are fields of `orchestrator.settings.Settings`, such as `repository`, `run_packs` or `opa_url`. What is not given comes from
+        the environment and the operator's file, as on the command line.
 
         Raises:
             PackError: a pack is wrong.
             DecisionError: no engine, or none to trust.
         """
         from orchestrator.load import load
+        from orchestrator.settings import Settings
 
-        loaded = load(packs=[os.fspath(pack) for pack in packs], **options)
+        loaded = load(Settings.load({"packs": tuple(map(os.fspath, packs)), **options}))
         return cls(loaded.engine, loaded.digest, loaded.declared, loaded.roster, loaded.claims)
 
     def decide(
@@ -129,7 +120,7 @@ class Policy:
         while batch := list(islice(rest, BATCH)):
             now = clock.format_time(circumstances.now_ns if circumstances.now_ns is not None else clock.now_ns())
             inputs = [self._input(question, circumstances, now) for question in batch]
-            bodies = [canonical(one) for one in inputs]
+            bodies = [_body(one) for one in inputs]
             answers = self.engine.ask(b'{"batch":[' + b",".join(bodies) + b"]}")
             if len(answers) != len(batch):
                 raise DecisionError(
@@ -146,13 +137,13 @@ class Policy:
         """
         circumstances = circumstances or Circumstances()
         now = clock.format_time(circumstances.now_ns if circumstances.now_ns is not None else clock.now_ns())
-        body = canonical(self._input(question, circumstances, now))
+        body = _body(self._input(question, circumstances, now))
         found: list[dict[str, Any]] = self.engine.explain(b'{"batch":[' + body + b"]}")[0]
         return found
 
     def _input(self, question: Question, circumstances: Circumstances, now: str) -> dict[str, Any]:
         asked = question.request
-        errors = request.problems(asked, self.declared)
+        errors = [str(asked)] if isinstance(asked, UsageError) else request.problems(asked, self.declared)
         facts: dict[str, Any] = {
             "request_errors": errors,
             "point": circumstances.point.value,
@@ -210,7 +201,14 @@ class Policy:
             "advice": [*map(_advice, answer["advice"]), *(f"claimed: {claim}" for claim in claims)],
         }
         context["next_action"] = _next_action(context)
-        return Decision(question.request, context, question.label)
+        return Decision(question.request if isinstance(question.request, dict) else {}, context, question.label)
+
+
+def _body(asked: dict[str, Any]) -> bytes:
+    try:
+        return canonical(asked)
+    except ValueError as error:
+        raise UsageError(f"the facts cannot be written as JSON: {error}") from error
 
 
 def host_facts(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -282,6 +280,8 @@ def amount(micro: int) -> str:
 
 
 def _filled(finding: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    if "{paths}" in finding["fix"] and not finding["paths"]:
+        finding["fix"] = ""  # a command without its files would do something else
     for name in ("message", "fix"):
         text = finding[name]
         if "{" in text or "}" in text:
@@ -302,7 +302,7 @@ def _value(found: re.Match[str], finding: dict[str, Any], asked: dict[str, Any],
         "branch": lambda: properties.get("branch"),
         "head_branch": lambda: properties.get("head_branch"),
         "tool": lambda: resource["id"],
-        "paths": lambda: " ".join(map(_quoted if is_shell else str, finding["paths"])),
+        "paths": lambda: " ".join(map(_quoted if is_shell else str, finding["paths"])) or "files that nobody named",
         "point": lambda: facts["point"],
         "stage": lambda: facts.get("stage"),
     }

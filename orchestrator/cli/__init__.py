@@ -1,0 +1,106 @@
+"""The command line. Each command parses, calls one library function, shows, and exits; the one broad catch of errors is here."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from orchestrator import __version__
+from orchestrator.errors import Exit, OrchError
+
+_COMMANDS = {
+    "evaluate": ("evaluate", "evaluate", "Ask what the packs say to an action; do nothing."),
+    "policy": ("policy", "policy", "Validate, test, build, sign and scaffold packs."),
+    "sidecar": ("sidecar", "sidecar", "Look at and stop the OPA processes that answer."),
+    "doctor": ("doctor", "doctor", "Say what this installation found, and how to mend it."),
+}
+"""Command to module, function and one line of help: so that `orch --help` imports none of them."""
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's signature
+        if cmd_name not in _COMMANDS:
+            return None
+        module, name, _ = _COMMANDS[cmd_name]
+        command = getattr(import_module(f"orchestrator.cli.{module}"), name)
+        assert isinstance(command, click.Command)  # noqa: S101  # a slip in the table above
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's signature
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from orchestrator.words import did_you_mean
+
+            raise click.UsageError(f"{error.message} {did_you_mean(args[0], _COMMANDS)}".rstrip(), ctx) from error
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="orch")
+@click.option("-v", "--verbose", count=True, help="Say more on stderr; -vv adds tracebacks.")
+def orch(verbose: int) -> None:
+    """Ask for, decide, prove, do and record what agents, CI jobs and scheduled jobs do for people."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with a reserved code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = orch.main(given, prog_name="orch", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Abort:
+        _say("interrupted")
+        code = Exit.INTERRUPTED
+    except KeyboardInterrupt:
+        _say("interrupted")
+        code = Exit.INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        code = Exit.USAGE
+    except BrokenPipeError:
+        code = _end_pipe()
+    except OrchError as error:
+        code = _report(error, given)
+    except Exception as error:  # noqa: BLE001  # the one broad catch: nobody meets a traceback unasked
+        code = _report(error, given)
+    sys.exit(int(code or 0))
+
+
+def _end_pipe() -> Exit:
+    """Whoever read stdout has gone; the answer was not delivered, so this is no success."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return Exit.FAILED
+
+
+def _report(error: Exception, arguments: Sequence[str]) -> Exit:
+    if "-vv" in arguments:
+        import traceback
+
+        traceback.print_exception(error)
+    if isinstance(error, OrchError):
+        _say(str(error))
+        if error.advice:
+            _say(error.advice, prefix="  next: ")
+        return error.exit_code
+    _say(f"unexpected {type(error).__name__}: {error}")
+    _say("run again with `orch -vv ...` and report what it prints", prefix="  next: ")
+    return Exit.UNDECIDABLE if arguments[:1] == ["evaluate"] else Exit.FAILED
+
+
+def _say(text: str, *, prefix: str = "orch: ") -> None:
+    from orchestrator.show.escape import terminal
+
+    for line in text.splitlines() or [""]:
+        click.echo(prefix + terminal(line), err=True)

@@ -1,0 +1,279 @@
+"""Packs being written: read from where somebody works on them, checked on the engine, not yet trusted by anybody.
+
+Serves `orch policy validate`, `test` and `build`. Which layer a path belongs to is seen from where it lies
+(`.orch/packs` is a repository's), or said by the caller; that decides how it is read, never what is enforced.
+"""
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePath
+from typing import Any
+
+from orchestrator import bundle
+from orchestrator.compile import Compiled, compile_packs
+from orchestrator.errors import Exit, PackError, Problem, UsageError
+from orchestrator.link import empty, link
+from orchestrator.model import Default, Effect, Layer, Pack, PackSet, RosterEntry, Rule, Severity, Source
+from orchestrator.module import read_module_file
+from orchestrator.opa import Complaint, Opa
+from orchestrator.pack import Loaded, TestCase, load_documents
+from orchestrator.policycase import REPOSITORY
+from orchestrator.validate import validate
+
+REPO_FOLDER = (".orch", "packs")
+"""Where a repository's packs lie."""
+_SUFFIXES = {".yaml", ".yml"}
+_STAND_IN = "stand-in"
+_MOST_VOTES = 20
+_ADVICE = "name a folder with a pack, or run `orch policy new NAME`"
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Packs of some paths with their tests, linked with the packs of the organisation they are to live with."""
+
+    path: str
+    """As the user typed it; several with a space between."""
+    pack_set: PackSet
+    own_files: frozenset[str]
+    cases: tuple[TestCase, ...]
+    rego_tests: tuple[Path, ...]
+    warnings: tuple[Problem, ...]
+    """What lint found in the documents."""
+
+    @property
+    def own_packs(self) -> tuple[Pack, ...]:
+        """The packs of the paths themselves."""
+        return tuple(pack for pack in self.pack_set.packs if pack.source.file in self.own_files)
+
+    @property
+    def declared(self) -> frozenset[str]:
+        """The actions that packs declare."""
+        return frozenset(action for pack in self.pack_set.packs for action in pack.declared_actions)
+
+    @property
+    def roster(self) -> Mapping[str, Mapping[str, Any]]:
+        """Subject name to roles and attributes."""
+        people = self.pack_set.roster
+        return {one.name: {"roles": list(one.roles), "attributes": dict(one.attributes)} for one in people}
+
+    @property
+    def summary(self) -> str:
+        """What there is, for people."""
+        packs = self.own_packs
+        rules = sum(len(pack.rules) for pack in packs)
+        return f"{len(packs)} pack{'s' * (len(packs) != 1)} with {rules} rule{'s' * (rules != 1)}"
+
+    @cached_property
+    def compiled(self) -> Compiled:
+        """What the bundle is built from."""
+        return compile_packs(self.pack_set)
+
+    def bundle(self) -> bundle.Built:
+        """Return the unsigned bundle, the same bytes for the same packs."""
+        return bundle.build(self.compiled.data, self.compiled.modules)
+
+
+def read_draft(paths: Sequence[str], *, layer: Layer | None = None, org: Sequence[str] = ()) -> Draft:
+    """Return the packs and tests of `paths` (files and folders), read as one, below the organisation's packs in `org`.
+
+    No path means the packs of the repository one stands in. A repository's or run's pack without `org` is read below a
+    stand-in that allows and delegates everything, and where each role has holders: only what the pack asks for is seen.
+
+    Raises:
+        UsageError: a path is not there, or none is given and there is no `.orch/packs`.
+        PackError: a document is wrong, or there is no pack.
+    """
+    roots = [_root(path) for path in paths or _default()]
+    by_layer: dict[Layer, list[tuple[str, bytes]]] = {each: [] for each in Layer}
+    for root in roots:
+        by_layer[layer or _layer(root)] += _documents(root)
+    own = frozenset(name for files in by_layer.values() for name, _ in files)
+    companions = [file for path in org for file in _documents(_root(path)) if file[0] not in own]
+    loaded = load_documents([*by_layer[Layer.ORG], *companions], Layer.ORG, read_module=read_module_file)
+    repo = load_documents(by_layer[Layer.REPO], Layer.REPO) if by_layer[Layer.REPO] else empty(Layer.REPO)
+    runs = [load_documents([file], Layer.RUN) for file in by_layer[Layer.RUN]]
+    layers = (loaded, repo, *runs)
+    tests = [test for each in layers for test in each.tests if test.source.file in own]
+    cases = tuple(case for test in tests for case in test.cases)
+    shown = " ".join(paths) or str(PurePath(*REPO_FOLDER))
+    if not any(pack.source.file in own for each in layers for pack in each.packs):
+        raise PackError([Problem(shown, 0, 0, "no pack", "at least one document of `kind: PolicyPack`", _ADVICE)])
+    pack_set = link(_with_stand_in(loaded, layers), repo, runs, repository=_repository(cases), is_claimed=False)
+    warnings = tuple(warning for each in layers for warning in each.warnings if warning.file in own)
+    return Draft(shown, pack_set, own, cases, tuple(_rego_tests(roots)), warnings)
+
+
+def read_drafts(paths: Sequence[str], *, layer: Layer | None = None, org: Sequence[str] = ()) -> list[Draft]:
+    """Return one draft for each path, as `read_draft` does: in tests, packs of different paths do not meet.
+
+    Raises:
+        As `read_draft`.
+    """
+    return [read_draft(each, layer=layer, org=org) for each in ([path] for path in paths or _default())]
+
+
+def problems(draft: Draft, opa: Opa, now_ns: int) -> list[Problem]:
+    """Return all that is wrong or doubtful: lint, what the engine says to patterns and modules, rules without effect.
+
+    Raises:
+        DecisionError: OPA gave no answer.
+    """
+    said = (each for each in validate(draft.pack_set, now_ns) if each.file in draft.own_files)
+    found = [*draft.warnings, *said, *_patterns(draft, opa), *module_problems(draft, opa)]
+    unique = {(each.file, each.line, each.column, each.seen): each for each in found}
+    return [unique[key] for key in sorted(unique)]
+
+
+def module_problems(draft: Draft, opa: Opa) -> Iterator[Problem]:
+    """Give what OPA, under our capabilities, says to the hand-written modules beside the library.
+
+    Raises:
+        DecisionError: OPA gave no answer.
+    """
+    files = {
+        f"packs/{pack.name}/{module.path}": str(Path(pack.source.file).parent / module.path)
+        for pack in draft.own_packs
+        for module in pack.modules
+    }
+    if not files:
+        return
+    with tempfile.NamedTemporaryFile(prefix="orch-", suffix=".tar.gz") as out:
+        out.write(draft.bundle().data)
+        out.flush()
+        complaints = opa.check([Path(out.name)], is_bundle=True)
+    for complaint in complaints:
+        yield _problem(complaint, files, draft)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What `orch policy validate` found."""
+
+    summary: str
+    """What was looked at; "" where it could not be read."""
+    problems: tuple[Problem, ...]
+
+    def exit_code(self, *, strict: bool = False) -> Exit:
+        """Return 0, or 7 where something is wrong; warnings count only if `strict`."""
+        is_wrong = any(strict or not problem.is_warning for problem in self.problems)
+        return Exit.PACK if is_wrong else Exit.OK
+
+
+def check(
+    paths: Sequence[str],
+    opa: Opa,
+    now_ns: int,
+    *,
+    layer: Layer | None = None,
+    org: Sequence[str] = (),
+) -> Checked:
+    """Return all problems of packs, whether they can be read or not.
+
+    Raises:
+        UsageError: as `read_draft`.
+        DecisionError: OPA gave no answer.
+    """
+    try:
+        draft = read_draft(paths, layer=layer, org=org)
+    except PackError as error:
+        return Checked("", error.problems)
+    return Checked(draft.summary, tuple(problems(draft, opa, now_ns)))
+
+
+def _default() -> list[str]:
+    folder = Path(*REPO_FOLDER)
+    if folder.is_dir():
+        return [str(folder)]
+    message = f"no path is given, and there is no {folder} here"
+    raise UsageError(message, advice=_ADVICE)
+
+
+def _root(path: str) -> Path:
+    """Return the folder or file to read: of a whole repository, its packs."""
+    root = Path(path)
+    try:
+        if root.joinpath(*REPO_FOLDER).is_dir():
+            return root.joinpath(*REPO_FOLDER)
+        exists = root.exists()
+    except (OSError, ValueError):
+        exists = False
+    if not exists:
+        message = f"{path} is not there"
+        raise UsageError(message, advice=_ADVICE)
+    if root.is_file() and root.suffix not in _SUFFIXES:
+        message = f"{path} is no YAML file; expected a pack's file, or a folder of packs"
+        raise UsageError(message, advice="a bundle is checked with `orch policy verify`")
+    return root
+
+
+def _layer(root: Path) -> Layer:
+    parts = root.absolute().parts
+    is_repo = any(parts[at : at + 2] == REPO_FOLDER for at in range(len(parts)))
+    return Layer.REPO if is_repo else Layer.ORG
+
+
+def _yaml_files(root: Path) -> Iterator[Path]:
+    return (path for path in _files(root) if path.suffix in _SUFFIXES)
+
+
+def _files(root: Path) -> Iterator[Path]:
+    """Give the files of a folder and below, sorted, without hidden ones and links that lead out of it."""
+    if root.is_file():
+        yield root
+        return
+    inside = root.resolve()
+    for path in sorted(root.rglob("*")):
+        is_hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+        if not is_hidden and path.is_file() and path.resolve().is_relative_to(inside):
+            yield path
+
+
+def _documents(root: Path) -> list[tuple[str, bytes]]:
+    found = []
+    for path in _yaml_files(root):
+        try:
+            found.append((str(path), path.read_bytes()))
+        except OSError as error:
+            message = f"{path} cannot be read: {error.strerror}"
+            raise UsageError(message) from error
+    return found
+
+
+def _rego_tests(roots: Iterable[Path]) -> Iterator[Path]:
+    for root in roots:
+        folder = root.parent if root.is_file() else root
+        yield from (path for path in _files(folder) if path.name.endswith("_test.rego"))
+
+
+def _repository(cases: Iterable[TestCase]) -> str:
+    """Return which repository a repository's packs are tested as: the first that a case names."""
+    return next((str(case.values["repository"]) for case in cases if "repository" in case.values), REPOSITORY)
+
+
+def _with_stand_in(org: Loaded, layers: Sequence[Loaded]) -> Loaded:
+    """Return the organisation's layer, or where it has no pack one that allows everything and hands everything down."""
+    if org.packs:
+        return org
+    rules = [rule for each in layers for pack in each.packs for rule in pack.rules]
+    roles = {role for rule in rules for role in rule.selectors.get("roles", ())}
+    roles |= {approval.role for rule in rules for approval in rule.approvals}
+    source = Source(f"<{_STAND_IN}>", 0)
+    rule = Rule("everything", Effect.DELEGATE, ("*",), source, None, Severity.INFO)
+    pack = Pack(_STAND_IN, "0.0.0", Layer.ORG, Default.ALLOW, source, "", rules=(rule,))
+    people = tuple(RosterEntry(f"user:{_STAND_IN}-{number}", tuple(sorted(roles))) for number in range(_MOST_VOTES))
+    return Loaded(Layer.ORG, packs=(pack,), roster=people)
+
+
+def _patterns(draft: Draft, opa: Opa) -> Iterator[Problem]:
+    for pattern, reason in opa.check_patterns(draft.compiled.patterns).items():
+        seen = f"a glob that becomes the pattern {pattern!r:.200}: {reason}"
+        yield Problem(draft.path, 0, 0, seen, "one the engine accepts")
+
+
+def _problem(complaint: Complaint, files: Mapping[str, str], draft: Draft) -> Problem:
+    file = next((files[name] for name in files if complaint.file.endswith(name)), draft.path)
+    expected = "Rego that OPA accepts under our capabilities"
+    return Problem(file, complaint.row, complaint.column, complaint.message, expected, complaint.code)

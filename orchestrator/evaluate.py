@@ -1,0 +1,344 @@
+"""Evaluates: from what a caller typed, piped or runs in (a CI) to decisions by the policy of this place.
+
+Joins the stages up to `decide` for `orch evaluate`; shows nothing and executes nothing.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from orchestrator import ci, clock, request, strictjson
+from orchestrator.ci import CiContext
+from orchestrator.decide import Circumstances, Policy, Question
+from orchestrator.decision import Decision
+from orchestrator.errors import UsageError
+from orchestrator.load import load
+from orchestrator.model import Mode, Point
+from orchestrator.settings import Settings
+
+if TYPE_CHECKING:
+    from orchestrator.change import Change
+
+_STATED_FACTS = "the facts came from a file"
+_STATED_CHANGE = "the change was stated, not read from git"
+_STATED_TIME = "the time was stated"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the caller asked for, as typed."""
+
+    source: str | None = None
+    """A file of requests, `-` for standard input; None when flags or the CI make the request."""
+    flags: request.Flags | None = None
+    """The request that flags describe; its repository and subject are filled in here where they were left out."""
+    files_from: str | None = None
+    """A file that lists paths, one a line (or NUL between them); `-` for standard input."""
+    change: str | None = None
+    """`BASE..HEAD` of git."""
+    facts: str | None = None
+    """A file of facts, JSON or YAML."""
+    now: str | None = None
+    """RFC 3339."""
+    override: Mode | None = None
+    all_paths: bool = False
+    one_shot: bool = False
+    """Leave no sidecar behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Decisions to come, and what is worth saying beside them."""
+
+    decisions: Iterator[Decision]
+    """In the order of the requests; asked for as they are read."""
+    is_single: bool
+    """Exactly one request was asked."""
+    notes: tuple[str, ...]
+    """For stderr."""
+    explanations: Callable[[Decision], str]
+    """The text of `--explain` for a decision just given."""
+
+
+def evaluate(
+    asked: Asked, settings: Settings, *, cwd: Path | None = None, environ: Mapping[str, str] | None = None
+) -> Evaluation:
+    """Return the decisions on what was asked.
+
+    Without a file and without flags, inside a CI, the request is what the CI's event stands for.
+
+    Raises:
+        UsageError: nothing was asked, or it cannot be read.
+        PackError: a pack or configuration is wrong.
+        DecisionError: there is no engine to trust.
+
+    Source: 001, "Policy Engine"; "Policy warn-only".
+    """
+    place = _Place.of(asked, settings, cwd or Path.cwd(), os.environ if environ is None else environ)
+    loaded = load(place.settings, cwd=place.cwd, base_commit=place.base_commit, one_shot=asked.one_shot)
+    policy = Policy(loaded.engine, loaded.digest, loaded.declared, loaded.roster, loaded.claims)
+    circumstances = Circumstances(
+        point=place.settings.point or (Point.CI if place.ci else Point.RUN),
+        override=asked.override,
+        now_ns=_time(asked.now),
+        all_paths=asked.all_paths,
+    )
+    facts, claims = place.facts(policy.roster), place.claims()
+    questions, is_single = _questions(asked, place, policy.roster, facts, claims)
+    last: list[Question] = []
+    return Evaluation(
+        decisions=policy.decide_many(_kept(questions, last), circumstances),
+        is_single=is_single,
+        notes=loaded.notes,
+        explanations=lambda decision: _explained(policy, decision, replace(last[0], facts=facts), circumstances),
+    )
+
+
+def _kept(questions: Iterator[Question], last: list[Question]) -> Iterator[Question]:
+    for question in questions:
+        last[:] = [question]
+        yield question
+
+
+def _explained(policy: Policy, decision: Decision, question: Question, circumstances: Circumstances) -> str:
+    from orchestrator.explain import explanation
+
+    return explanation(policy.explain(replace(question, request=decision.request), circumstances))
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the question is asked: settings, the CI, the change."""
+
+    asked: Asked
+    settings: Settings
+    cwd: Path
+    ci: CiContext | None
+    change: "Change | None"
+
+    @classmethod
+    def of(cls, asked: Asked, settings: Settings, cwd: Path, environ: Mapping[str, str]) -> "_Place":
+        context = ci.detect(environ)
+        by_ci = context if context and not asked.source and not asked.flags else None
+        change_range = asked.change
+        if by_ci is not None and change_range is None and by_ci.base and by_ci.head:
+            change_range = f"{by_ci.base}..{by_ci.head}"
+        if context and context.repository and settings.repository is None:
+            settings = replace(settings, repository=context.repository)
+        change = None
+        if change_range is not None:
+            from orchestrator.change import read_change
+
+            change = read_change(change_range, cwd)
+        return cls(asked, settings, cwd, context, change)
+
+    @property
+    def base_commit(self) -> str | None:
+        """Where packs of the repository are read when its own change is judged; "" where it has no base."""
+        return self.change.merge_base if self.change else None
+
+    def subject(self, roster: Mapping[str, Any]) -> str:
+        """Who asks, as far as the host knows: the operator's word, else the CI's login, else the OS user."""
+        if self.settings.subject:
+            return self.settings.subject
+        if self.ci and self.ci.login:
+            return ci.subject_for(self.ci.login, self.ci.provider, roster)
+        return f"user:{_os_user()}"
+
+    def facts(self, roster: Mapping[str, Any]) -> dict[str, Any]:
+        """What the host knows, and what `--facts` supplies."""
+        facts: dict[str, Any] = {}
+        if self.settings.repository:
+            facts["repository"] = self.settings.repository
+        if self.ci and self.ci.trigger:
+            facts["trigger"] = ci.subject_for(self.ci.trigger, self.ci.provider, roster)
+        if self.change:
+            from orchestrator.change import contributor_names
+
+            facts["contributors"] = contributor_names(self.change.contributors, roster)
+        return facts | (_facts_file(self.asked.facts) if self.asked.facts else {})
+
+    def claims(self) -> tuple[str, ...]:
+        """What nobody but the asker vouches for in every request."""
+        stated = ((self.asked.facts, _STATED_FACTS), (self.asked.now, _STATED_TIME))
+        return tuple(claim for given, claim in stated if given)
+
+
+def _questions(
+    asked: Asked, place: _Place, roster: Mapping[str, Any], facts: Mapping[str, Any], claims: tuple[str, ...]
+) -> tuple[Iterator[Question], bool]:
+    """Return the questions and whether there is exactly one."""
+    host = place.subject(roster)
+    if asked.source is not None:
+        values, is_single = _read(asked.source)
+    else:
+        values, is_single = iter([("", _from_flags(asked, place, host))]), True
+    change = place.change
+    has_read = change is not None
+
+    def questions() -> Iterator[Question]:
+        for label, value in values:
+            asked_for = _with_change(value, change) if change is not None and asked.source is not None else value
+            yield Question(asked_for, facts, (*claims, *_claims(asked_for, host, place, has_read=has_read)), label)
+
+    return questions(), is_single
+
+
+def _claims(value: Any, host: str, place: _Place, *, has_read: bool) -> Iterator[str]:  # noqa: ANN401  # a request, not yet checked
+    if not isinstance(value, dict):
+        return
+    name = request.subject_name(value)
+    if name and name != host:
+        yield f"the subject is {name}, and {host} asks"
+    resource = value.get("resource")
+    properties = resource.get("properties") if isinstance(resource, dict) else None
+    if isinstance(properties, dict) and properties.get("files") and not has_read:
+        yield _STATED_CHANGE
+    known = place.settings.repository
+    if isinstance(resource, dict) and resource.get("type") == "repository" and known:
+        named = resource.get("id")
+        if isinstance(named, str) and named.lower() != known.lower():
+            yield f"the request is about {named}, and this is {known}"
+
+
+def _with_change(value: Any, change: "Change") -> Any:  # noqa: ANN401  # a request, not yet checked
+    """Put the change that git shows into a request of a file; what it says itself of files is replaced."""
+    if not isinstance(value, dict) or not isinstance(value.get("resource"), dict):
+        return value
+    resource = value["resource"]
+    properties = resource.get("properties", {})
+    if not isinstance(properties, dict):
+        return value
+    return {**value, "resource": {**resource, "properties": {**properties, "files": list(change.files)}}}
+
+
+def _from_flags(asked: Asked, place: _Place, host: str) -> dict[str, Any]:
+    given, context, change = asked.flags, place.ci, place.change
+    if given is None:
+        if context is None or context.action is None:
+            raise UsageError(
+                "nothing was asked: neither a file, nor --action, nor a CI's pull request",
+                advice="orch evaluate request.json, or orch evaluate --action open_pr --repo owner/name --branch main",
+            )
+        given = request.Flags(context.action, "", branch=context.branch, head_branch=context.head_branch)
+    if asked.files_from is not None:
+        given = replace(given, files=(*(given.files or ()), *_listed(asked.files_from)))
+    if change is not None:
+        if given.files:
+            raise UsageError("files are named twice: by --from-git and by --file or --files-from", advice="leave one out")
+        given = replace(given, files=change.files, head_branch=given.head_branch or change.head_branch)
+        if given.action in {"open_pr", "merge_pr"}:
+            given = replace(given, branch=given.branch or change.base_branch)
+    return request.build(
+        replace(given, subject=given.subject or host, repository=given.repository or place.settings.repository)
+    )
+
+
+def _read(source: str) -> tuple[Iterator[tuple[str, Any]], bool]:
+    """Return (label, request or the error it met) of a file, and whether it holds exactly one request.
+
+    A file whose first line is a whole JSON value, and which has more lines, is JSON Lines and is read as a stream.
+    """
+    name = "standard input" if source == "-" else source
+    stream = _opened(source)
+    lines = strictjson.read_lines(stream, name=name)
+    first = next(lines, None)
+    if first is None:
+        raise UsageError(f"{name} is empty; expected a request", advice="see `orch evaluate --help` for the shape")
+    second = None if source.endswith(".json") else next(lines, None)
+    if source.endswith(".jsonl") or (second is not None and _is_whole(first[1])):
+        return _stream(name, first, second, lines), False
+    rest = b"".join(b"\n" + line for _, line in (*([second] if second else []), *lines))
+    value = strictjson.parse(first[1] + rest, name=name, first_line=first[0])
+    if isinstance(value, list):
+        return iter([(f"{name}[{index}]", one) for index, one in enumerate(value)]), False
+    return iter([("", value)]), True
+
+
+def _stream(
+    name: str, first: tuple[int, bytes], second: tuple[int, bytes] | None, lines: Iterator[tuple[int, bytes]]
+) -> Iterator[tuple[str, Any]]:
+    yield _line(name, *first)
+    if second is not None:
+        yield _line(name, *second)
+    for number, line in lines:
+        yield _line(name, number, line)
+
+
+def _line(name: str, number: int, line: bytes) -> tuple[str, Any]:
+    """A line that is no JSON is answered too: as an invalid request, so that no other line is lost."""
+    try:
+        return f"{name}:{number}", strictjson.parse(line, name=name, first_line=number)
+    except UsageError as error:
+        return f"{name}:{number}", error
+
+
+def _is_whole(line: bytes) -> bool:
+    try:
+        strictjson.parse(line)
+    except UsageError:
+        return False
+    return True
+
+
+def _opened(source: str) -> BinaryIO:
+    if source == "-":
+        return sys.stdin.buffer
+    try:
+        return Path(source).open("rb")
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"cannot read {source!r}: {why}", advice="name a file of requests, or - for standard input") from error
+
+
+def _listed(source: str) -> list[str]:
+    with _opened(source) as stream:
+        data = stream.read()
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{source}: a path that is not UTF-8; expected UTF-8 text") from error
+    return [path for path in text.split("\0" if "\0" in text else "\n") if path]
+
+
+def _facts_file(name: str) -> dict[str, Any]:
+    with _opened(name) as stream:
+        data = stream.read()
+    if name.endswith((".yaml", ".yml")):
+        value = _yaml(data, name)
+    else:
+        value = strictjson.parse(data, name=name)
+    if not isinstance(value, dict):
+        raise UsageError(f"{name}: expected an object of facts", advice='for example {"stage": "staging"}')
+    return value
+
+
+def _yaml(data: bytes, name: str) -> object:
+    from orchestrator.document import read
+    from orchestrator.errors import PackError
+
+    reading = read(data, name)
+    if reading.problems:
+        raise PackError(reading.problems)
+    return reading.documents[0].root if len(reading.documents) == 1 else None
+
+
+def _time(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return clock.parse_time(text)
+    except ValueError as error:
+        raise UsageError(f"--now: {error}", advice="for example --now 2026-01-31T12:00:00Z") from error
+
+
+def _os_user() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())

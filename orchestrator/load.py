@@ -1,0 +1,182 @@
+"""Loads a policy: packs found, compiled once, checked on the engine, kept in a cache, and an engine that runs them.
+
+A warm call reads the packs' bytes (their digest is the key) and one small file of the cache; it parses no YAML and compiles nothing.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator import place, sidecar
+from orchestrator.digest import sha256
+from orchestrator.engine import Engine, OneShotEngine
+from orchestrator.errors import DecisionError, PackError, Problem
+from orchestrator.model import PackSet
+from orchestrator.settings import Settings
+from orchestrator.sources import Gathered, gather, read_pack_set
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A policy that is ready to be asked."""
+
+    engine: Engine
+    digest: str
+    declared: frozenset[str]
+    """Actions that packs declare."""
+    roster: Mapping[str, Mapping[str, Any]]
+    """Subject name to `{roles, attributes}`."""
+    claims: tuple[str, ...]
+    """What makes every decision claimed."""
+    notes: tuple[str, ...]
+    """What a person should know about where the packs came from; for stderr."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What the cache keeps of a compiled policy."""
+
+    bundle: Path
+    digest: str
+    declared: tuple[str, ...]
+    roster: dict[str, Any]
+    warnings: tuple[str, ...]
+
+
+def load(
+    settings: Settings, *, cwd: Path | None = None, base_commit: str | None = None, one_shot: bool = False
+) -> Loaded:
+    """Return the policy of the packs that `settings` names, and of the repository around `cwd`.
+
+    `base_commit` is where the repository's own packs are read when a change is judged. `one_shot` leaves no sidecar behind.
+
+    Raises:
+        PackError: a pack is wrong.
+        UsageError: no packs are named, or they cannot be read.
+        DecisionError: no engine, or a bundle that is not to be trusted.
+    """
+    gathered = gather(settings, cwd=cwd or Path.cwd(), base_commit=base_commit)
+    prepared = _prepared_bundle(gathered.bundle, settings) if gathered.bundle else _prepared(gathered)
+    return Loaded(
+        engine=_engine(prepared, settings, one_shot=one_shot),
+        digest=prepared.digest,
+        declared=frozenset(prepared.declared),
+        roster=prepared.roster,
+        claims=("the packs were read from a working tree",) if gathered.is_claimed else (),
+        notes=(*gathered.notes, *prepared.warnings),
+    )
+
+
+def _engine(prepared: _Prepared, settings: Settings, *, one_shot: bool) -> Engine:
+    if settings.opa_url:
+        from orchestrator.remote import RemoteEngine
+
+        return RemoteEngine.of(settings)
+    if one_shot:
+        from orchestrator import opa
+
+        return OneShotEngine(prepared.bundle, opa.find())
+    return sidecar.ensure(prepared.bundle, prepared.digest)
+
+
+def _prepared(gathered: Gathered) -> _Prepared:
+    folder = place.private_dir(place.private_dir(place.cache_dir()) / "policies")
+    name = gathered.digest.removeprefix("sha256:")
+    return _cached(folder, name) or _compiled(folder, name, read_pack_set(gathered))
+
+
+def _cached(folder: Path, name: str) -> _Prepared | None:
+    """Return what the cache knows; nothing where it is missing or damaged, so that it is made again."""
+    try:
+        known = json.loads((folder / f"{name}.json").read_bytes())
+        bundle = folder / f"{known['digest'].removeprefix('sha256:')}.tar.gz"
+        if not bundle.is_file():
+            return None
+        return _Prepared(bundle, known["digest"], tuple(known["declared"]), known["roster"], tuple(known["warnings"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _compiled(folder: Path, name: str, pack_set: PackSet) -> _Prepared:
+    data, digest, policy = compiled_bundle(pack_set)
+    bundle = folder / f"{digest.removeprefix('sha256:')}.tar.gz"
+    known = {
+        "digest": digest,
+        "declared": policy["declared"],
+        "roster": policy["roster"],
+        "warnings": list(pack_set.warnings),
+    }
+    _write(bundle, data)
+    _write(folder / f"{name}.json", json.dumps(known).encode())
+    return _Prepared(bundle, digest, tuple(policy["declared"]), policy["roster"], pack_set.warnings)
+
+
+def compiled_bundle(pack_set: PackSet) -> tuple[bytes, str, dict[str, Any]]:
+    """Return a pack set's bundle, its policy digest and `data.policy`, after the engine accepted its patterns and modules.
+
+    Raises:
+        PackError: the engine does not accept a pattern or a module.
+    """
+    from orchestrator import opa
+    from orchestrator.bundle import build
+    from orchestrator.compile import compile_packs
+
+    compiled = compile_packs(pack_set)
+    engine = opa.find()
+    if wrong := engine.check_patterns(compiled.patterns):
+        raise PackError(
+            [Problem("the packs", 0, 0, f"the pattern {pattern!r:.200} ({why})", "one the engine accepts") for pattern, why in wrong.items()]
+        )
+    built = build(compiled.data, compiled.modules)
+    if compiled.modules:
+        _check_modules(engine, built.data)
+    return built.data, built.digest, compiled.data
+
+
+def _check_modules(engine: Any, data: bytes) -> None:  # noqa: ANN401  # opa.Opa, imported only here
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = Path(folder) / "bundle.tar.gz"
+        bundle.write_bytes(data)
+        complaints = engine.check([bundle], is_bundle=True)
+    if complaints:
+        raise PackError(
+            [
+                Problem(one.file, one.line, one.column, one.message, "a module that compiles under our capabilities")
+                for one in complaints
+            ],
+            advice="modules may not ask the network, the clock or chance: such facts come with the request",
+        )
+
+
+def _prepared_bundle(path: Path, settings: Settings) -> _Prepared:
+    """A bundle file is trusted by its signature where a key is set, else by its place; its copy in the cache is what is run."""
+    from orchestrator import bundle
+
+    data = path.read_bytes()
+    if settings.verification_key:
+        bundle.verify(data, Path(settings.verification_key).read_bytes())
+    contents = bundle.read(data)
+    folder = place.private_dir(place.private_dir(place.cache_dir()) / "policies")
+    copy = folder / f"{sha256(data).removeprefix('sha256:')}.tar.gz"
+    if not copy.is_file():
+        _write(copy, data)
+    return _Prepared(copy, contents.digest, tuple(contents.policy["declared"]), contents.policy["roster"], ())
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; two commands at once write the same bytes."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(data)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise DecisionError(
+            f"cannot write {path}: {error.strerror}", advice="free some space, or set XDG_CACHE_HOME to another folder"
+        ) from error

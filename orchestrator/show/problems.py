@@ -1,0 +1,84 @@
+"""Problems of documents, for a person, a program and GitHub. Shows; never changes an exit code."""
+
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import PurePath
+from typing import TextIO
+
+from orchestrator.errors import Problem
+from orchestrator.show.escape import github_data, github_property, json_text, terminal
+from orchestrator.show.wording import counted
+
+_WIDTH = 80
+
+
+def write(problems: Sequence[Problem], out: TextIO, output_format: str, *, subject: str) -> None:
+    """Write problems in one of FORMATS. `subject` says what was looked at: `2 packs with 17 rules`.
+
+    Raises:
+        BrokenPipeError: the reader has gone.
+    """
+    FORMATS[output_format](problems, out, subject)
+
+
+def totals(problems: Sequence[Problem], subject: str) -> str:
+    """Return one line for a person: what was looked at and how much was found."""
+    warnings = sum(problem.is_warning for problem in problems)
+    errors = len(problems) - warnings
+    found = [counted(number, word) for number, word in ((errors, "error"), (warnings, "warning")) if number]
+    return f"{subject}: {' and '.join(found) or 'ok'}" if subject else " and ".join(found)
+
+
+def _text(problems: Sequence[Problem], out: TextIO, subject: str) -> None:
+    for problem in problems:
+        word = "warning" if problem.is_warning else "error"
+        out.writelines(line + "\n" for line in _wrapped(f"{_where(problem)}: {word}: {_said(problem)}", ""))
+        if problem.advice:
+            out.writelines(line + "\n" for line in _wrapped(problem.advice, "  "))
+    out.write(totals(problems, subject) + "\n")
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    said = terminal(" ".join(text.split()))
+    return textwrap.wrap(
+        said, _WIDTH, initial_indent=indent, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _said(problem: Problem) -> str:
+    return f"{problem.seen}; expected {problem.expected}"
+
+
+def _where(problem: Problem) -> str:
+    return problem.file + (f":{problem.line}:{problem.column}" if problem.line else "")
+
+
+def _json(problems: Sequence[Problem], out: TextIO, subject: str) -> None:  # noqa: ARG001  # every format is called alike
+    rows = [
+        {
+            "file": problem.file,
+            "line": problem.line,
+            "column": problem.column,
+            "level": "warning" if problem.is_warning else "error",
+            "seen": problem.seen,
+            "expected": problem.expected,
+            "advice": problem.advice,
+        }
+        for problem in problems
+    ]
+    out.write(json_text({"ok": all(problem.is_warning for problem in problems), "problems": rows}, indent=2) + "\n")
+
+
+def _github(problems: Sequence[Problem], out: TextIO, subject: str) -> None:
+    for problem in problems:
+        command = "warning" if problem.is_warning else "error"
+        place = f"file={github_property(PurePath(problem.file).as_posix())}"
+        if problem.line:
+            place += f",line={problem.line},col={max(1, problem.column)}"
+        advice = f"\n{problem.advice}" if problem.advice else ""
+        out.write(f"::{command} {place},title=orch policy validate::{github_data(_said(problem) + advice)}\n")
+    out.write(f"orch: {totals(problems, subject)}\n")
+
+
+FORMATS: dict[str, Callable[[Sequence[Problem], TextIO, str], None]] = {"text": _text, "json": _json, "github": _github}
+"""Every format by its name."""

@@ -1,0 +1,366 @@
+"""Which files are whose: trust goes by place, never by text. Finds and reads packs; parses none before it is asked to.
+
+On the hot path: a digest over every byte lets a warm command find its compiled bundle. Org is what the operator names;
+repo is what lies in the repository and, where a change is judged, in its base revision; run is what a run begins with.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from orchestrator import place
+from orchestrator.digest import sha256
+from orchestrator.errors import PackError, Problem, UsageError
+from orchestrator.names import shown
+from orchestrator.packfiles import MAX_MODULE_BYTES, SUFFIXES, File, joined, module_names, read_files, read_module
+from orchestrator.packfiles import within_limit
+from orchestrator.settings import REPOSITORY_FILE, REPOSITORY_PACKS, Settings, repository_root, repository_settings
+
+if TYPE_CHECKING:
+    from orchestrator.model import PackSet
+    from orchestrator.pack import Loaded
+
+BUNDLE_SUFFIXES = (".tar.gz", ".tgz")
+"""What a bundle's name ends with."""
+
+_FROM_WORKING_TREE = "the repository's packs were read from its working tree"
+_ADVICE = "name some with --packs, ORCH_PACKS or `packs:` in the operator's file; `orch policy new` makes a first one"
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """The files that decide, by layer, before anything in them is read."""
+
+    org: tuple[File, ...] = ()
+    repo: tuple[File, ...] = ()
+    runs: tuple[tuple[File, ...], ...] = ()
+    """Each run pack is a layer of its own."""
+    modules: Mapping[tuple[str, str], bytes] = field(default_factory=dict)
+    """Hand-written modules by their org pack's file and their path below its folder."""
+    repository: str | None = None
+    """Which repository the repo layer belongs to, lower-cased; None when the operator did not say."""
+    claims: tuple[str, ...] = ()
+    """What nobody vouches for, each a short phrase: packs that a working tree brought. Any makes decisions claimed."""
+    bundle: Path | None = None
+    """A bundle instead of all the above."""
+    digest: str = ""
+    """Over everything here, and over the code that compiles it; nothing else changes what comes out."""
+    notes: tuple[str, ...] = ()
+    """What the operator should know, a line each, for stderr."""
+    places: tuple[str, ...] = ()
+    """Where packs were found, a line each, for people."""
+
+    @property
+    def is_claimed(self) -> bool:
+        """Whether packs were read from a working tree where only a commit is trusted."""
+        return bool(self.claims)
+
+    def read_module(self, pack_file: str, path: str) -> bytes:
+        """Return a module that a pack names; only those that were gathered with it exist.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        try:
+            return self.modules[pack_file, str(PurePosixPath(path))]
+        except KeyError:
+            raise FileNotFoundError(2, "there is no such file", path) from None
+
+
+def gather(
+    settings: Settings,
+    *,
+    cwd: Path | None = None,
+    repository: str | None = None,
+    base_commit: str | None = None,
+    run_packs: Sequence[str | os.PathLike[str]] = (),
+) -> Gathered:
+    """Return the files that decide here.
+
+    With `base_commit` a change is judged: the repository's packs, and org and run packs that lie in the same checkout,
+    are read as they are in that commit ("" is before the first one), so that no change can judge itself. Org packs that
+    are not in it yet are read from the working tree, which makes decisions claimed. `repository` goes before that of the
+    settings, `run_packs` are added to theirs.
+
+    Raises:
+        UsageError: no packs anywhere, a place that is not there or cannot be read, a bundle beside other packs.
+        PackError: a pack is too large, or the repository's `orch.yaml` is wrong.
+    """
+    reader = _Reader(cwd or Path.cwd(), base_commit)
+    all_runs = (*settings.run_packs, *(os.fspath(name) for name in run_packs))
+    known = repository or settings.repository
+    bundles = [name for name in settings.packs if _is_bundle(reader.cwd / name)]
+    if bundles:
+        return _bundle(bundles, settings.packs, all_runs, reader)
+    org = [file for name in settings.packs for file in reader.packs(name)]
+    runs = [tuple(reader.run_pack(name)) for name in all_runs]
+    repo = reader.repository_packs(settings.repository_packs)
+    if not (org or repo or runs):
+        message = "there are no packs, so nothing can be allowed"
+        raise UsageError(message, advice=_ADVICE)
+    found = Gathered(
+        org=tuple(org),
+        repo=tuple(repo),
+        runs=tuple(runs),
+        modules=reader.modules,
+        repository=known.lower() if known else None,
+        claims=tuple(reader.claims),
+        notes=tuple(reader.notes),
+        places=tuple(reader.places),
+    )
+    return replace(found, digest=_digest(found))
+
+
+def read_layers(gathered: Gathered) -> "tuple[Loaded, Loaded, list[Loaded]]":
+    """Return the documents of the org layer, the repo layer and each run pack.
+
+    Raises:
+        PackError: a document is wrong; with the problems of all layers.
+    """
+    from orchestrator.model import Layer
+    from orchestrator.pack import load_documents
+
+    problems: list[Problem] = []
+    loaded: list[Loaded] = []
+    layers = [(gathered.org, Layer.ORG), (gathered.repo, Layer.REPO), *((run, Layer.RUN) for run in gathered.runs)]
+    for files, layer in layers:
+        try:
+            loaded.append(
+                load_documents(files, layer, read_module=gathered.read_module if layer is Layer.ORG else None)
+            )
+        except PackError as error:
+            problems += error.problems
+    if problems:
+        raise PackError(problems)
+    return loaded[0], loaded[1], loaded[2:]
+
+
+def read_pack_set(gathered: Gathered) -> "PackSet":
+    """Return everything that decides, parsed, checked and linked.
+
+    Raises:
+        PackError: a document is wrong, or two do not fit together.
+        UsageError: a bundle was named; it is compiled already.
+    """
+    from orchestrator.link import link
+
+    if gathered.bundle:
+        message = f"{shown(str(gathered.bundle))} is a compiled bundle; expected folders or files of packs"
+        raise UsageError(message)
+    org, repo, runs = read_layers(gathered)
+    return link(org, repo, runs, repository=gathered.repository, is_claimed=gathered.is_claimed)
+
+
+def _bundle(bundles: list[str], packs: Sequence[str], runs: Sequence[str], reader: "_Reader") -> Gathered:
+    if len(packs) > 1 or runs:
+        message = f"the bundle {shown(bundles[0])} stands beside other packs; expected it alone"
+        raise UsageError(message, advice="build one bundle of all of them: orch policy build")
+    path = reader.cwd / bundles[0]
+    reader.refuse_own_bundle(path)
+    note = f"{bundles[0]} decides alone; packs of the repository are not part of it"
+    return Gathered(bundle=path, notes=(note,) if reader.has_repository_packs() else (), places=(f"org: {bundles[0]}",))
+
+
+def _is_bundle(path: Path) -> bool:
+    return path.name.endswith(BUNDLE_SUFFIXES) and not path.is_dir()
+
+
+class _Reader:
+    """Reads packs of one place and time: a working tree, or the commit a change is judged from."""
+
+    def __init__(self, cwd: Path, base_commit: str | None) -> None:
+        self.cwd = cwd
+        self.base = base_commit
+        self.root = repository_root(cwd)
+        self.modules: dict[tuple[str, str], bytes] = {}
+        self.claims: list[str] = []
+        self.notes: list[str] = []
+        self.places: list[str] = []
+        self._seen: set[Path] = set()
+
+    def packs(self, name: str) -> list[File]:
+        """Return the packs that the operator named by a folder or a file."""
+        path = self._resolved(name)
+        if path in self._seen:
+            return []
+        self._seen.add(path)
+        inside = self._inside(name, path)
+        if inside is not None:
+            files = self._at_base(name, inside)
+            if files:
+                self.places.append(f"org: {name} at {self.base}")
+                self._modules_at_base(files, name, inside)
+                return files
+            self._claim(name)
+        files = read_files(name, path)
+        self.places.append(f"org: {name}")
+        for file, data in files:
+            for module in module_names(data):
+                folder = path if path.is_dir() else path.parent
+                if (text := read_module(folder, module)) is not None:
+                    self.modules[file, module] = text
+        return files
+
+    def run_pack(self, name: str) -> list[File]:
+        """Return the one file of a run pack."""
+        path = self._resolved(name)
+        if path.is_dir():
+            message = f"the run pack {shown(name)} is a folder; expected a file"
+            raise UsageError(message)
+        inside = self._inside(name, path)
+        at_base = self._at_base(name, inside) if inside is not None else []
+        if inside is not None and not at_base:
+            self._claim(name)
+        self.places.append(f"run: {name}" + (f" at {self.base}" if at_base else ""))
+        return at_base or read_files(name, path)
+
+    def repository_packs(self, folder: str) -> list[File]:
+        """Return the packs that the enclosing repository brings."""
+        if self.root is None or self.base == "":
+            return []
+        if self.base is not None:
+            folder = self._folder_at_base()
+            files = self._read_at(folder, folder)
+            where = f"repo: {folder} at {self.base}"
+        else:
+            path = self.root / folder
+            if not path.exists():
+                return []
+            if not _is_below(path, self.root):
+                raise PackError([Problem(folder, 0, 0, "a symlink out of the repository", "a folder in it")])
+            if not path.is_dir():
+                raise PackError([Problem(folder, 0, 0, "a file", "a folder of packs")])
+            files = read_files(folder, path, may_be_empty=True)
+            where = f"repo: {folder}"
+            self.claims += [_FROM_WORKING_TREE] if files else []
+        if files:
+            self.places.append(where)
+        return files
+
+    def _claim(self, name: str) -> None:
+        self.claims.append(f"{name} is not in the base revision and was read from the working tree")
+        self.notes.append(
+            f"{name} is not in the base revision: it was read from the working tree; decisions are claimed"
+        )
+
+    def has_repository_packs(self) -> bool:
+        """Say whether the enclosing repository has a folder of packs."""
+        return self.root is not None and (self.root / REPOSITORY_PACKS).is_dir()
+
+    def refuse_own_bundle(self, path: Path) -> None:
+        """Refuse a bundle that the change which is judged could have brought."""
+        if self._inside(str(path), path) is not None:
+            message = f"the bundle {shown(str(path))} lies in the checkout whose change is judged"
+            raise UsageError(
+                message, advice="keep it outside, or name the packs' folder: it is read from the base revision"
+            )
+
+    def _resolved(self, name: str) -> Path:
+        try:
+            return (self.cwd / name).resolve(strict=True)
+        except (OSError, RuntimeError, ValueError) as error:
+            why = (
+                "a circle of symlinks" if isinstance(error, RuntimeError) else getattr(error, "strerror", None) or error
+            )
+            message = f"the packs at {shown(name)} cannot be read: {why}"
+            raise UsageError(message, advice="name a folder or a file of packs") from error
+
+    def _inside(self, name: str, path: Path) -> str | None:
+        """Return where packs lie in the checkout whose change is judged; None where they do not or nothing is judged."""
+        if self.base is None or self.root is None:
+            return None
+        is_named_inside = Path(os.path.normpath(self.cwd.resolve() / name)).is_relative_to(self.root)
+        if not path.is_relative_to(self.root):
+            if is_named_inside:
+                message = (
+                    f"{shown(name)} is a symlink out of the checkout whose change is judged: the change may move it"
+                )
+                raise UsageError(message, advice="name the packs' own place")
+            return None
+        own_root = repository_root(path if path.is_dir() else path.parent)
+        if own_root is not None and own_root != self.root:  # a checkout of its own in this one
+            if (own_root / ".git").is_file():
+                message = (
+                    f"{shown(name)} lies in a submodule of the checkout whose change is judged: the change may move it"
+                )
+                raise UsageError(message, advice="check the packs out on their own")
+            return None
+        return path.relative_to(self.root).as_posix()
+
+    def _at_base(self, name: str, inside: str) -> list[File]:
+        """Return the packs at the base, under the names the user knows."""
+        from orchestrator.change import read_file_at
+
+        if not self.base or self.root is None:
+            return []
+        if inside.endswith(SUFFIXES) and not (self.root / inside).is_dir():
+            data = read_file_at(self.base, inside, self.root)
+            return [(name, within_limit(name, data))] if data is not None else []
+        return self._read_at("" if inside == "." else inside, name)
+
+    def _read_at(self, folder: str, name: str) -> list[File]:
+        from orchestrator.change import read_packs_at
+
+        assert self.base and self.root is not None  # noqa: S101, PT018  # both callers looked
+        found = read_packs_at(self.base, folder, self.root)
+        return [(joined(name, file), within_limit(joined(name, file), data)) for file, data in found]
+
+    def _modules_at_base(self, files: list[File], name: str, inside: str) -> None:
+        from orchestrator.change import read_file_at
+
+        assert self.base and self.root is not None  # noqa: S101, PT018  # the caller looked
+        folder = PurePosixPath(inside)
+        if files[0][0] == name:
+            folder = folder.parent
+        for file, data in files:
+            for module in module_names(data):
+                text = read_file_at(self.base, str(folder / module), self.root)
+                if text is not None:
+                    self.modules[file, module] = text[:MAX_MODULE_BYTES]
+
+    def _folder_at_base(self) -> str:
+        from orchestrator.change import read_file_at
+
+        assert self.base and self.root is not None  # noqa: S101, PT018  # the caller looked
+        data = read_file_at(self.base, REPOSITORY_FILE, self.root)
+        said = repository_settings(data, REPOSITORY_FILE) if data is not None else {}
+        return str(said.get("packs", REPOSITORY_PACKS))
+
+
+def _is_below(path: Path, root: Path) -> bool:
+    try:
+        return path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):
+        return False
+
+
+def _digest(gathered: Gathered) -> str:
+    parts: list[bytes] = [_code_digest().encode(), repr((gathered.repository, gathered.is_claimed)).encode()]
+    layers = [("org", gathered.org), ("repo", gathered.repo), *(("run", run) for run in gathered.runs)]
+    for layer, files in layers:
+        parts.append(f"{layer} {len(files)}".encode())
+        for name, data in files:
+            parts += (os.fsencode(name), sha256(data).encode())
+    for (pack, path), data in sorted(gathered.modules.items()):
+        parts += (os.fsencode(pack), path.encode(), sha256(data).encode())
+    return sha256(b"".join(b"%d:%b" % (len(part), part) for part in parts))
+
+
+def _code_digest() -> str:
+    """Return a digest of what turns packs into a bundle: version, fixed library and, by size and time, our own files."""
+    from orchestrator import __version__
+
+    parts = [__version__.encode()]
+    library = place.resource("rego")
+    for folder, _, names in sorted(os.walk(library)):
+        for name in sorted(names):
+            if name.endswith(".rego") and not name.endswith("_test.rego"):
+                path = Path(folder, name)
+                parts += (os.fsencode(path.relative_to(library)), path.read_bytes())
+    for entry in sorted(os.scandir(Path(__file__).parent), key=lambda entry: entry.name):
+        if entry.name.endswith(".py"):
+            seen = entry.stat()
+            parts.append(f"{entry.name} {seen.st_size} {seen.st_mtime_ns}".encode())
+    return sha256(b"".join(b"%d:%b" % (len(part), part) for part in parts))

@@ -1,0 +1,41 @@
+"""What `--explain` says of a rule."""
+
+from orchestrator.explain import explanation
+
+
+def _row(rule: str, effect: str, *, matches: bool, parts: list[dict[str, object]]) -> dict[str, object]:
+    return {"rule": rule, "effect": effect, "source": "p.yaml:3", "matches": matches, "waived": False, "parts": parts}
+
+
+def _part(selector: str, truth: bool | None, seen: object) -> dict[str, object]:  # noqa: FBT001  # a truth of three values
+    return {"selector": selector, "line": 7, "truth": truth, "seen": seen}
+
+
+def test_a_rule_that_does_not_match_names_only_what_ruled_it_out() -> None:
+    parts = [_part("subjects", True, "agent:a"), _part("branches", False, "dev")]
+
+    text = explanation([_row("p/r", "deny", matches=False, parts=parts)])
+
+    assert text == "no match: p/r (deny) p.yaml:3\n  no      branches: dev  p.yaml:7"
+
+
+def test_an_unknown_part_says_on_which_side_it_falls() -> None:
+    parts = [_part("roles", None, None)]
+
+    strict = explanation([_row("p/r", "deny", matches=True, parts=parts)])
+    loose = explanation([_row("p/r", "allow", matches=False, parts=parts)])
+
+    assert "in doubt it counts" in strict
+    assert "in doubt it does not allow" in loose
+
+
+def test_rules_that_match_come_first() -> None:
+    rows = [_row("p/a", "deny", matches=False, parts=[]), _row("p/b", "deny", matches=True, parts=[])]
+
+    text = explanation(rows)
+
+    assert text.index("p/b") < text.index("p/a")
+
+
+def test_no_candidate_is_said_in_words() -> None:
+    assert explanation([]) == "no rule is about this action on this resource"

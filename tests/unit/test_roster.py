@@ -1,0 +1,65 @@
+"""A roster says who there is; nobody is there twice and nothing belongs to two."""
+
+import pytest
+
+from orchestrator.errors import PackError
+from orchestrator.model import Layer, RosterEntry
+from orchestrator.pack import load_documents
+
+HEAD = "apiVersion: orch/v1\nkind: Roster\nmetadata: {name: people}\nsubjects:\n"
+
+
+def load(*rosters: str) -> tuple[RosterEntry, ...]:
+    return load_documents([(f"{n}.yaml", (HEAD + text).encode()) for n, text in enumerate(rosters)], Layer.ORG).roster
+
+
+def test_subjects_have_roles_attributes_and_keys() -> None:
+    found = load(
+        "  user:bob: {}\n  user:alice: {roles: [sre, dev], attributes: {mail: a@x.io, github: Alice}, keys: k1}\n  agent:fixer: {roles: bot}\n"
+    )
+
+    assert found == (
+        RosterEntry("agent:fixer", ("bot",)),
+        RosterEntry("user:alice", ("dev", "sre"), {"github": "Alice", "mail": "a@x.io"}, ("k1",)),
+        RosterEntry("user:bob"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("texts", "seen"),
+    [
+        (
+            ("  user:a: {}\n", "  user:a: {}\n"),
+            "1.yaml:5:3: `user:a` a second time; expected each subject once (the first is at 0.yaml:5)",
+        ),
+        (("  user:a: {}\n  user:a: {}\n",), "the key `user:a` a second time"),
+        (
+            ("  user:a: {keys: k}\n", "  user:b: {keys: [j, k]}\n"),
+            "1.yaml:5:22: the key `k`, which belongs to `user:a`",
+        ),
+        (
+            ("  user:a: {attributes: {github: Al}}\n  user:b: {attributes: {github: al}}\n",),
+            "0.yaml:6:33: the github `al`, which belongs to `user:a`",
+        ),
+        (
+            ("  user:a: {attributes: {mail: A@x}}\n  user:b: {attributes: {mail: a@X}}\n",),
+            "the mail `a@x`, which belongs",
+        ),
+        (("  alice: {}\n",), "0.yaml:5:3: `alice`; expected a subject's name such as `user:alice`"),
+        (("  user:a: {role: sre}\n",), "did you mean `roles`?"),
+        (("  user:a: {roles: []}\n",), "an empty list"),
+        (("  user:a:\n",), "nothing; expected a mapping"),
+        (("  user:a: {attributes: {mail: 5}}\n",), "the number `5`; expected text"),
+        (("  user:a: {roles: SRE}\n",), "a name of lowercase"),
+        (("  {}\n",), "at least one entry"),
+    ],
+)
+def test_a_doubtful_roster_is_refused(texts: tuple[str, ...], seen: str) -> None:
+    with pytest.raises(PackError) as caught:
+        load(*texts)
+
+    assert seen in str(caught.value)
+
+
+def test_an_attribute_that_is_no_login_may_be_shared() -> None:
+    assert len(load("  user:a: {attributes: {team: x}}\n  user:b: {attributes: {team: x}}\n")) == 2
