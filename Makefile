@@ -31,6 +31,7 @@ lint: install ## ruff, mypy, opa fmt and opa check
 	$(RUFF) check
 	$(RUFF) format --check
 	$(BIN)/mypy
+	$(BIN)/mypy tests/property/conftest.py
 	$(OPA) fmt --fail --diff rego policy_packs
 	$(OPA) check --strict --capabilities opa/capabilities.json --ignore '*.yaml' rego
 	$(BIN)/python opa/make_capabilities.py --check $(OPA)

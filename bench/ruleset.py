@@ -64,7 +64,9 @@ def request(path_count: int, *, repository: str = "acme/r0", branch: str = "main
     paths = [f"src/d{number % 100}/f{number}.py" for number in range(path_count)]
     if touched:
         paths[-1] = touched
-    files = [{"path": path, "status": "M", "mode": "100644", "blob": f"{number:040x}"} for number, path in enumerate(paths)]
+    files = [
+        {"path": path, "status": "M", "mode": "100644", "blob": f"{number:040x}"} for number, path in enumerate(paths)
+    ]
     properties = {"branch": branch, "head_branch": "agent/fix", "files": files}
     return {
         "subject": {"type": "agent", "id": "agent:fixer", "properties": {}},
@@ -129,7 +131,7 @@ def rego(chosen: Iterable[GeneratedRule]) -> str:
 
     Written to be quick: each rule begins with the literal that OPA's own index can use.
     """
-    head = "package main\n\ndeny contains \"no rule allows it\" if not allowed\n"
+    head = 'package main\n\ndeny contains "no rule allows it" if not allowed\n'
     return head + "".join(_rego_rules(chosen))
 
 
@@ -153,7 +155,11 @@ def _rego_rules(chosen: Iterable[GeneratedRule]) -> Iterator[str]:
 def _rego_matcher(name: str, patterns: Iterable[str]) -> Iterator[str]:
     for pattern in patterns:
         for kind, text in _tests(pattern):
-            call = {"is": f'text == "{text}"', "begins": f'startswith(text, "{text}")', "ends": f'endswith(text, "{text}")'}
+            call = {
+                "is": f'text == "{text}"',
+                "begins": f'startswith(text, "{text}")',
+                "ends": f'endswith(text, "{text}")',
+            }
             yield f"\n{name}(text) if {call[kind]}\n"
 
 
@@ -166,7 +172,9 @@ def _cedar(rule: GeneratedRule) -> str:
     effect = "permit" if rule.effect == "allow" else "forbid"
     principal = "principal is Agent" if rule.is_for_agents else "principal"
     actions = ", ".join(f'Action::"{action}"' for action in rule.actions)
-    text = f'@id("{rule.id}")\n{effect}({principal}, action in [{actions}], resource == Repository::"{rule.repository}")'
+    text = (
+        f'@id("{rule.id}")\n{effect}({principal}, action in [{actions}], resource == Repository::"{rule.repository}")'
+    )
     conditions = [_cedar_any(name, found) for name, found in (("branch", rule.branches), ("path", rule.files)) if found]
     return text + "".join(f"\nwhen {{ {condition} }}" for condition in conditions) + ";"
 
@@ -199,3 +207,45 @@ def _tests(pattern: str) -> list[tuple[str, str]]:
     if pattern.startswith("**/"):
         return [("is", pattern.removeprefix("**/")), ("ends", pattern.removeprefix("**"))]
     return [("is", pattern)]
+
+
+def cerbos(chosen: Iterable[GeneratedRule]) -> dict[str, str]:
+    """Return the rules as Cerbos resource policies by file name: a kind of resource for each repository, found by its name."""
+    by_repository: dict[str, list[GeneratedRule]] = {}
+    for rule in chosen:
+        by_repository.setdefault(rule.repository, []).append(rule)
+    return {f"{cerbos_kind(name)}.yaml": _cerbos_policy(name, own) for name, own in by_repository.items()}
+
+
+def cerbos_kind(repository: str) -> str:
+    """Return the kind of resource that stands for a repository."""
+    return repository.replace("/", "-")
+
+
+def _cerbos_policy(repository: str, own: Iterable[GeneratedRule]) -> str:
+    head = f"apiVersion: api.cerbos.dev/v1\nresourcePolicy:\n  resource: {cerbos_kind(repository)}\n  version: default\n  rules:\n"
+    return head + "".join(map(_cerbos_rule, own))
+
+
+def _cerbos_rule(rule: GeneratedRule) -> str:
+    effect = "EFFECT_ALLOW" if rule.effect == "allow" else "EFFECT_DENY"
+    roles = '["agent"]' if rule.is_for_agents else '["*"]'
+    text = f"    - {{name: {rule.id}, actions: [{', '.join(rule.actions)}], effect: {effect}, roles: {roles}"
+    if rule.branches:
+        text += f", condition: {{match: {{expr: '{_cel(rule.branches, 'R.attr.branch')}'}}}}"
+    if rule.files:
+        text += f", condition: {{match: {{expr: 'R.attr.files.exists(f, {_cel(rule.files, 'f')})'}}}}"
+    return text + "}\n"
+
+
+def _cel(patterns: Iterable[str], name: str) -> str:
+    shapes = {"is": '{} == "{}"', "begins": '{}.startsWith("{}")', "ends": '{}.endsWith("{}")'}
+    return " || ".join(shapes[kind].format(name, text) for pattern in patterns for kind, text in _tests(pattern))
+
+
+def cerbos_resource(asked: dict[str, Any]) -> dict[str, Any]:
+    """Return what Cerbos is asked about a request of ours; a check names one principal and any number of these."""
+    properties = asked["resource"]["properties"]
+    attributes = {"branch": properties["branch"], "files": [file["path"] for file in properties["files"]]}
+    kind = cerbos_kind(asked["resource"]["id"])
+    return {"resource": {"kind": kind, "id": "it", "attr": attributes}, "actions": [asked["action"]["name"]]}

@@ -20,9 +20,7 @@ pip() {
   venv/bin/python -I -m pip --disable-pip-version-check --quiet "$@"
 }
 
-# Of the development lock the build backend and what it needs, hashes included.
-awk '/^[a-z]/ { keep = /^(hatchling|packaging|pathspec|pluggy|tomlkit|trove-classifiers)==/ } keep' "$locks/dev.txt" >backend.txt
-pip install --require-hashes --only-binary :all: --requirement backend.txt
+pip install --require-hashes --only-binary :all: --requirement "$locks/build.txt"
 if ! venv/bin/python -I "$GITHUB_ACTION_PATH/opa/build_hook.py"; then
   pip install --require-hashes --only-binary :all: --requirement "$locks/go.txt"
 fi

@@ -7,6 +7,7 @@
 # Reads: INPUT_PACKS, INPUT_POINT, INPUT_MODE, INPUT_FORMATS, INPUT_BASE, INPUT_DIRECTORY, INPUT_PYTHON, RUNNER_TEMP, GITHUB_*.
 # ORCH_COMMAND names an orch that is installed already (self-hosted runners, tests).
 set -euf -o pipefail
+umask 077
 
 fail() {
   printf '::error title=orch::%s\n' "$1"
@@ -27,18 +28,13 @@ fi
 
 # Reports lie outside the workspace, where no file of the change can stand in their place.
 reports=$(mktemp -d "$RUNNER_TEMP/orch-reports.XXXXXX")
-# A sidecar and a cache of this step's own: no earlier job of the same runner can have left anything in them.
+# A cache of this step's own and no sidecar: no earlier job of the same runner can have left anything in them.
 private=$(mktemp -d /tmp/orch.XXXXXX)
-mkdir -m 0700 -- "$private/run" "$private/cache"
+trap 'rm -rf -- "$private"' EXIT
+mkdir -- "$private/run" "$private/cache"
 export XDG_RUNTIME_DIR="$private/run" XDG_CACHE_HOME="$private/cache"
-# shellcheck disable=SC2329  # the trap calls it
-leave() {
-  "${orch[@]}" sidecar stop >/dev/null 2>&1 || true
-  rm -rf -- "$private"
-}
-trap leave EXIT
 
-arguments=(evaluate "--point=${INPUT_POINT:-ci}" "--output=github=$reports/github" "--output=json=$reports/json")
+arguments=(evaluate --one-shot "--point=${INPUT_POINT:-ci}" "--output=github=$reports/github" "--output=json=$reports/json")
 case ${INPUT_MODE:-as-packs-say} in
   as-packs-say) ;;
   warn-only) arguments+=(--warn-only) ;;

@@ -48,9 +48,7 @@ CATALOGUE: dict[str, Action] = {
     "push_branch": _action(
         "repository", "push commits to `branch`", needs="branch", can="head_branch files", arguments="force commit"
     ),
-    "create_branch": _action(
-        "repository", "create `branch`", needs="branch", can="head_branch", arguments="commit"
-    ),
+    "create_branch": _action("repository", "create `branch`", needs="branch", can="head_branch", arguments="commit"),
     "delete_branch": _action("repository", "delete `branch`", needs="branch"),
     "create_tag": _action("repository", "create a tag", can="branch", arguments="tag commit message"),
     "comment": _action("repository", "comment on an issue or pull request", arguments="number body"),
@@ -64,9 +62,7 @@ CATALOGUE: dict[str, Action] = {
     "publish_release": _action(
         "repository", "publish a release", can="branch files", arguments="tag name body draft prerelease assets commit"
     ),
-    "publish_page": _action(
-        "repository", "publish pages from `branch`", can="branch files", arguments="path commit"
-    ),
+    "publish_page": _action("repository", "publish pages from `branch`", can="branch files", arguments="path commit"),
     "write_document": _action(
         "repository", "write documents into `branch`", can="branch files", arguments="path message template"
     ),

@@ -194,7 +194,8 @@ def contributor_names(mails: Iterable[str], roster: Mapping[str, Mapping[str, An
         attributes = entry.get("attributes", {})
         login = str(attributes.get("github", "")).lower()
         for mail in (str(attributes.get("mail", "")).lower(), f"{login}{_NOREPLY}" if login else ""):
-            by_mail.setdefault(mail, set()).add(name)
+            if mail:
+                by_mail.setdefault(mail, set()).add(name)
     found: set[str] = set()
     for mail in mails:
         lowered = mail.lower()

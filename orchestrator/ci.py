@@ -69,7 +69,7 @@ def subject_for(login: str, provider: str, roster: Mapping[str, Mapping[str, Any
 
     `roster` is subject name to `{roles, attributes}`. Case does not count. A login that two claim belongs to neither.
     """
-    wanted = login.lower()
+    wanted = login.lower() or None
     found = [
         name for name, entry in roster.items() if str(entry.get("attributes", {}).get(provider, "")).lower() == wanted
     ]

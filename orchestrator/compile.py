@@ -1,7 +1,7 @@
-"""Compiles a set of packs to the data that the fixed Rego library reads. Pure: the same packs give the same bytes; decides nothing.
+"""Compiles a set of packs to the data that the fixed Rego library reads. Pure: the same packs give the same bytes.
 
-Packs become data, never Rego text: an index by action, then by literal repository, owner, tool or server, leaves each request
-few candidate rules, and globs become literals, prefixes, suffixes and one RE2.
+Packs become data, never Rego text. An index by action, then by literal repository, owner, tool or server, leaves each
+request few candidate rules; globs become literals, prefixes, suffixes and one RE2. Decides nothing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -65,9 +65,7 @@ def compile_packs(pack_set: PackSet) -> Compiled:
             for entry in sorted(pack_set.roster, key=lambda entry: entry.name)
         },
     }
-    modules = {
-        f"packs/{pack.name}/{module.path}": module.text.encode() for pack in packs for module in pack.modules
-    }
+    modules = {f"packs/{pack.name}/{module.path}": module.text.encode() for pack in packs for module in pack.modules}
     return Compiled(data, modules, tuple(sorted(set(_patterns(data)))))
 
 
@@ -152,7 +150,8 @@ def _asked(rule: Rule) -> dict[str, Any]:
     asked: dict[str, Any] = {}
     if rule.approvals:
         asked["approvals"] = [
-            {"role": one.role, "count": one.count, "bind": one.bind, "expires_s": one.expires_s} for one in rule.approvals
+            {"role": one.role, "count": one.count, "bind": one.bind, "expires_s": one.expires_s}
+            for one in rule.approvals
         ]
     if rule.evidence:
         asked["evidence"] = [{"evidence": one.type, "phase": one.phase} for one in rule.evidence]

@@ -1,34 +1,44 @@
 """Decides: request and facts in, one decision out. Asks the engine; never acts, never reads packs itself.
 
-    from orchestrator import Policy
+from orchestrator import Policy
 
-    policy = Policy.load(packs=["policy_packs/coding-agents"])
-    decision = policy.decide({"subject": ..., "action": ..., "resource": ..., "context": {}})
+policy = Policy.load(packs=["policy_packs/coding-agents"])
+decision = policy.decide({"subject": ..., "action": ..., "resource": ..., "context": {}})
 """
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Self
 
 from orchestrator import clock, request
+from orchestrator.choices import MICRO, Mode, Outcome, Point
 from orchestrator.decision import Decision
 from orchestrator.digest import action_digest, canonical, change_digest, sha256
 from orchestrator.engine import Engine
 from orchestrator.errors import DecisionError, UsageError
-from orchestrator.model import MICRO, Mode, Outcome, Point
+from orchestrator.placeholder import fill
 
 BATCH = 64
 """Requests in one question to the engine; one by one would be three to four times slower."""
 _OBLIGATIONS = frozenset({"approval", "evidence", "budget", "stage"})
 _HOST_FACTS = frozenset(
-    {"run", "repository", "subject", "delegation", "trigger", "contributors", "stage", "evidence", "approvals", "budgets"}
+    {
+        "run",
+        "repository",
+        "subject",
+        "delegation",
+        "trigger",
+        "contributors",
+        "stage",
+        "evidence",
+        "approvals",
+        "budgets",
+    }
     | {"tool_schemas"}
 )
 _EMPTY: dict[str, Any] = {"subject": {}, "action": {}, "resource": {}, "context": {}}
-_PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(\w+)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +86,8 @@ class Policy:
     def load(cls, packs: Iterable[str | os.PathLike[str]] = (), **options: Any) -> Self:  # noqa: ANN401  # passed on, typed there
         """Return the policy of these org packs (folders, files or one bundle), its sidecar running.
 
-        `options` are fields of `orchestrator.settings.Settings`, such as `repository`, `run_packs` or `opa_url`. What is not given comes from
-        the environment and the operator's file, as on the command line.
+        `options` are fields of `orchestrator.settings.Settings`, such as `repository`, `run_packs` or `opa_url`. What
+        is not given comes from the environment and the operator's file, as on the command line.
 
         Raises:
             PackError: a pack is wrong.
@@ -235,19 +245,23 @@ def _listed(value: object, name: str) -> list[Any]:
 
 
 def _counter(counter: Mapping[str, Any]) -> dict[str, Any]:
-    return {**counter, **{name: _micro(counter[name], name) for name in ("spent", "reserved", "estimate") if name in counter}}
+    return {
+        **counter,
+        **{name: _micro(counter[name], name) for name in ("spent", "reserved", "estimate") if name in counter},
+    }
 
 
 def _micro(amount: object, name: str) -> int:
     from decimal import Decimal, InvalidOperation
 
     try:
-        exact = Decimal(str(amount)) * MICRO
-        if isinstance(amount, bool) or exact < 0 or exact != exact.to_integral_value():
-            raise InvalidOperation
+        exact = Decimal("NaN" if isinstance(amount, bool) else str(amount)) * MICRO
     except InvalidOperation:
+        exact = Decimal("NaN")
+    if not exact.is_finite() or exact < 0 or exact != exact.to_integral_value():
         raise UsageError(
-            f"a budget's {name} is {amount!r:.60}; expected a number from 0, not finer than a millionth", advice='write "1.25"'
+            f"a budget's {name} is {amount!r:.60}; expected a number from 0, not finer than a millionth",
+            advice='write "1.25"',
         ) from None
     return int(exact)
 
@@ -280,40 +294,29 @@ def amount(micro: int) -> str:
 
 
 def _filled(finding: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
-    if "{paths}" in finding["fix"] and not finding["paths"]:
-        finding["fix"] = ""  # a command without its files would do something else
-    for name in ("message", "fix"):
-        text = finding[name]
-        if "{" in text or "}" in text:
-            finding[name] = _PLACEHOLDER.sub(lambda found: _value(found, finding, asked, is_shell=name == "fix"), text)
+    if "{" in finding["message"] or "{" in finding["fix"] or "}}" in finding["message"]:
+        values = _values(finding, asked)
+        finding["message"] = fill(finding["message"], values, is_shell=False)
+        finding["fix"] = fill(finding["fix"], values, is_shell=True)
     return finding
 
 
-def _value(found: re.Match[str], finding: dict[str, Any], asked: dict[str, Any], *, is_shell: bool) -> str:
-    if found[1] is None:
-        return found[0][0]
+def _values(finding: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """Return what the placeholders of a message stand for."""
     resource, facts = asked["resource"], asked["facts"]
     properties = resource.get("properties", {})
-    known = {
-        "subject": lambda: request.subject_name(asked),
-        "action": lambda: asked["action"]["name"],
-        "resource": lambda: resource["id"],
-        "repository": lambda: _repository(asked, facts),
-        "branch": lambda: properties.get("branch"),
-        "head_branch": lambda: properties.get("head_branch"),
-        "tool": lambda: resource["id"],
-        "paths": lambda: " ".join(map(_quoted if is_shell else str, finding["paths"])) or "files that nobody named",
-        "point": lambda: facts["point"],
-        "stage": lambda: facts.get("stage"),
+    return {
+        "subject": request.subject_name(asked),
+        "action": asked["action"].get("name"),
+        "resource": resource.get("id"),
+        "repository": _repository(asked, facts) if resource else None,
+        "branch": properties.get("branch"),
+        "head_branch": properties.get("head_branch"),
+        "tool": resource.get("id"),
+        "paths": finding["paths"],
+        "point": facts["point"],
+        "stage": facts.get("stage"),
     }
-    value = str(known[found[1]]() or "") if found[1] in known else found[0]
-    return _quoted(value) if is_shell and found[1] != "paths" else value
-
-
-def _quoted(text: str) -> str:
-    from shlex import quote
-
-    return quote(text)
 
 
 def _mode(packs: list[dict[str, Any]]) -> str:
@@ -342,7 +345,9 @@ def _next_action(context: dict[str, Any]) -> str:
                 if one["status"] == "unmet" and one["phase"] == "before" and one["mode"] == "enforce"
             )
         case "budget_spent":
-            spent = [one["id"] for one in context["obligations"] if one["type"] == "budget" and one["status"] == "unmet"]
+            spent = [
+                one["id"] for one in context["obligations"] if one["type"] == "budget" and one["status"] == "unmet"
+            ]
             return f"raise the limit of {', '.join(spent)}, or stop here"
         case "undecidable":
             return "give the missing budget counters; without them nothing may run"

@@ -1,10 +1,10 @@
-"""A decision as a value: what OPA answered, with the host's own fields, in the stable JSON shape. Never decides; never acts."""
+"""A decision as a value: what OPA answered and the host added, in the stable JSON shape. Never decides."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.choices import Outcome, Reason
 from orchestrator.errors import EXIT_RANK, Exit
-from orchestrator.model import Outcome, Reason
 
 _EXIT_OF_DENY = {Reason.BUDGET_SPENT: Exit.BUDGET, Reason.UNDECIDABLE: Exit.UNDECIDABLE}
 
@@ -55,8 +55,8 @@ class Obligation:
     status: str
     """`met` or `unmet`."""
     properties: dict[str, Any]
-    """approval: role, count, bind, expires_s, votes. evidence: evidence. budget: meter, per, window, limit, warn_at, spent, reserved
-    (amounts are decimal strings). stage: stage, at."""
+    """approval: role, count, bind, expires_s, votes. evidence: evidence. budget: meter, per, window, limit, warn_at,
+    spent, reserved (amounts are decimal strings). stage: stage, at."""
     proof: tuple[str, ...] = ()
     """Who voted, or the digests of the evidence."""
 

@@ -4,6 +4,7 @@ Serves `orch policy validate`, `test` and `build`. Which layer a path belongs to
 (`.orch/packs` is a repository's), or said by the caller; that decides how it is read, never what is enforced.
 """
 
+import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,12 +20,12 @@ from orchestrator.model import Default, Effect, Layer, Pack, PackSet, RosterEntr
 from orchestrator.module import read_module_file
 from orchestrator.opa import Complaint, Opa
 from orchestrator.pack import Loaded, TestCase, load_documents
+from orchestrator.packfiles import SUFFIXES, File, read_files
 from orchestrator.policycase import REPOSITORY
+from orchestrator.settings import REPOSITORY_PACKS, Settings, repository_root
 from orchestrator.validate import validate
 
-REPO_FOLDER = (".orch", "packs")
-"""Where a repository's packs lie."""
-_SUFFIXES = {".yaml", ".yml"}
+_TESTS = "tests"
 _STAND_IN = "stand-in"
 _MOST_VOTES = 20
 _ADVICE = "name a folder with a pack, or run `orch policy new NAME`"
@@ -77,33 +78,36 @@ class Draft:
 
 
 def read_draft(paths: Sequence[str], *, layer: Layer | None = None, org: Sequence[str] = ()) -> Draft:
-    """Return the packs and tests of `paths` (files and folders), read as one, below the organisation's packs in `org`.
+    """Return the packs and tests of `paths` (files and folders), read as one, below the organisation's in `org`.
 
-    No path means the packs of the repository one stands in. A repository's or run's pack without `org` is read below a
+    Packs are the YAML files of a folder itself, as everywhere; tests may also lie in its folder `tests` and below. No
+    path means the packs of the repository one stands in. A repository's or run's pack without `org` is read below a
     stand-in that allows and delegates everything, and where each role has holders: only what the pack asks for is seen.
 
     Raises:
-        UsageError: a path is not there, or none is given and there is no `.orch/packs`.
+        UsageError: a path is not there, or none is given and this is no repository with packs.
         PackError: a document is wrong, or there is no pack.
     """
     roots = [_root(path) for path in paths or _default()]
-    by_layer: dict[Layer, list[tuple[str, bytes]]] = {each: [] for each in Layer}
+    by_layer: dict[Layer, list[File]] = {each: [] for each in Layer}
     for root in roots:
-        by_layer[layer or _layer(root)] += _documents(root)
+        by_layer[layer or _layer(root)] += read_files(str(root), root)
     own = frozenset(name for files in by_layer.values() for name, _ in files)
-    companions = [file for path in org for file in _documents(_root(path)) if file[0] not in own]
+    companions = [file for path in org for file in read_files(path, _root(path)) if file[0] not in own]
     loaded = load_documents([*by_layer[Layer.ORG], *companions], Layer.ORG, read_module=read_module_file)
     repo = load_documents(by_layer[Layer.REPO], Layer.REPO) if by_layer[Layer.REPO] else empty(Layer.REPO)
     runs = [load_documents([file], Layer.RUN) for file in by_layer[Layer.RUN]]
     layers = (loaded, repo, *runs)
-    tests = [test for each in layers for test in each.tests if test.source.file in own]
+    beside = load_documents([file for root in roots for file in _test_files(root)], Layer.RUN)
+    tests = [*(test for each in layers for test in each.tests if test.source.file in own), *beside.tests]
     cases = tuple(case for test in tests for case in test.cases)
-    shown = " ".join(paths) or str(PurePath(*REPO_FOLDER))
-    if not any(pack.source.file in own for each in layers for pack in each.packs):
+    own_packs = [pack for each in layers for pack in each.packs if pack.source.file in own]
+    shown = " ".join(paths) or " ".join(map(str, roots))
+    if not own_packs:
         raise PackError([Problem(shown, 0, 0, "no pack", "at least one document of `kind: PolicyPack`", _ADVICE)])
     pack_set = link(_with_stand_in(loaded, layers), repo, runs, repository=_repository(cases), is_claimed=False)
     warnings = tuple(warning for each in layers for warning in each.warnings if warning.file in own)
-    return Draft(shown, pack_set, own, cases, tuple(_rego_tests(roots)), warnings)
+    return Draft(shown, pack_set, own, cases, tuple(_rego_tests(roots, own_packs)), warnings)
 
 
 def read_drafts(paths: Sequence[str], *, layer: Layer | None = None, org: Sequence[str] = ()) -> list[Draft]:
@@ -184,26 +188,33 @@ def check(
 
 
 def _default() -> list[str]:
-    folder = Path(*REPO_FOLDER)
-    if folder.is_dir():
-        return [str(folder)]
-    message = f"no path is given, and there is no {folder} here"
+    folder = _repository_folder()
+    if folder is not None:
+        return [os.path.relpath(folder)]
+    message = f"no path is given, and there is no {REPOSITORY_PACKS} here"
     raise UsageError(message, advice=_ADVICE)
+
+
+def _repository_folder() -> Path | None:
+    """Return the folder of packs of the repository one stands in, by its `orch.yaml`."""
+    root = repository_root(Path.cwd()) or Path.cwd()
+    folder = root / Settings.load().repository_packs
+    return folder if folder.is_dir() else None
 
 
 def _root(path: str) -> Path:
     """Return the folder or file to read: of a whole repository, its packs."""
     root = Path(path)
     try:
-        if root.joinpath(*REPO_FOLDER).is_dir():
-            return root.joinpath(*REPO_FOLDER)
+        if (root / REPOSITORY_PACKS).is_dir():
+            return root / REPOSITORY_PACKS
         exists = root.exists()
     except (OSError, ValueError):
         exists = False
     if not exists:
         message = f"{path} is not there"
         raise UsageError(message, advice=_ADVICE)
-    if root.is_file() and root.suffix not in _SUFFIXES:
+    if root.is_file() and root.suffix not in SUFFIXES:
         message = f"{path} is no YAML file; expected a pack's file, or a folder of packs"
         raise UsageError(message, advice="a bundle is checked with `orch policy verify`")
     return root
@@ -211,41 +222,41 @@ def _root(path: str) -> Path:
 
 def _layer(root: Path) -> Layer:
     parts = root.absolute().parts
-    is_repo = any(parts[at : at + 2] == REPO_FOLDER for at in range(len(parts)))
+    marked = PurePath(REPOSITORY_PACKS).parts
+    if any(parts[at : at + len(marked)] == marked for at in range(len(parts))):
+        return Layer.REPO
+    folder = _repository_folder()
+    is_repo = folder is not None and root.resolve().is_relative_to(folder.resolve())
     return Layer.REPO if is_repo else Layer.ORG
 
 
-def _yaml_files(root: Path) -> Iterator[Path]:
-    return (path for path in _files(root) if path.suffix in _SUFFIXES)
+def _test_files(root: Path) -> list[File]:
+    """Return the YAML files below a folder's `tests`; those beside the packs are read with them."""
+    found = _files_below(_folder(root) / _TESTS) if root.is_dir() else ()
+    return [file for path in found if path.suffix in SUFFIXES for file in read_files(str(path), path)]
 
 
-def _files(root: Path) -> Iterator[Path]:
+def _rego_tests(roots: Iterable[Path], packs: Iterable[Pack]) -> Iterator[Path]:
+    """Give the `*_test.rego` beside packs and their modules, and in `tests`, each once."""
+    folders = {_folder(root) for root in roots}
+    folders |= {(Path(pack.source.file).parent / module.path).parent for pack in packs for module in pack.modules}
+    tests = [path for folder in folders for path in (*folder.glob("*.rego"), *_files_below(folder / _TESTS))]
+    yield from sorted({path for path in tests if path.name.endswith("_test.rego") and path.is_file()})
+
+
+def _folder(root: Path) -> Path:
+    return root.parent if root.is_file() else root
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
     """Give the files of a folder and below, sorted, without hidden ones and links that lead out of it."""
-    if root.is_file():
-        yield root
+    if not folder.is_dir():
         return
-    inside = root.resolve()
-    for path in sorted(root.rglob("*")):
-        is_hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+    inside = folder.resolve()
+    for path in sorted(folder.rglob("*")):
+        is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if not is_hidden and path.is_file() and path.resolve().is_relative_to(inside):
             yield path
-
-
-def _documents(root: Path) -> list[tuple[str, bytes]]:
-    found = []
-    for path in _yaml_files(root):
-        try:
-            found.append((str(path), path.read_bytes()))
-        except OSError as error:
-            message = f"{path} cannot be read: {error.strerror}"
-            raise UsageError(message) from error
-    return found
-
-
-def _rego_tests(roots: Iterable[Path]) -> Iterator[Path]:
-    for root in roots:
-        folder = root.parent if root.is_file() else root
-        yield from (path for path in _files(folder) if path.name.endswith("_test.rego"))
 
 
 def _repository(cases: Iterable[TestCase]) -> str:

@@ -1,11 +1,11 @@
-"""The one tree of errors, split by who can mend them, and the reserved exit codes. First in the flow; imports nothing of ours.
+"""The one tree of errors, split by who can mend them, and the reserved exit codes. First in the flow.
 
-    OrchError
-      UsageError       the call is wrong: a flag, a file that cannot be read, JSON that is none          exit 2
-      PackError        a pack, roster, waiver, test or configuration is wrong: file, line, column        exit 7
-      DecisionError    no trustworthy answer: engine, trust, clock (never read as allow)                 exit 6
-      AdapterError     the outside world failed: permanent, retryable or unknown                         exit 1
-      LedgerError      the record cannot be trusted or written                                           exit 6
+OrchError
+  UsageError       the call is wrong: a flag, a file that cannot be read, JSON that is none          exit 2
+  PackError        a pack, roster, waiver, test or configuration is wrong: file, line, column        exit 7
+  DecisionError    no trustworthy answer: engine, trust, clock (never read as allow)                 exit 6
+  AdapterError     the outside world failed: permanent, retryable or unknown                         exit 1
+  LedgerError      the record cannot be trusted or written                                           exit 6
 """
 
 from collections.abc import Sequence

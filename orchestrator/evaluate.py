@@ -10,17 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from orchestrator import ci, clock, request, strictjson
-from orchestrator.ci import CiContext
+from orchestrator import clock, request
+from orchestrator.choices import Mode, Point
 from orchestrator.decide import Circumstances, Policy, Question
 from orchestrator.decision import Decision
 from orchestrator.errors import UsageError
 from orchestrator.load import load
-from orchestrator.model import Mode, Point
 from orchestrator.settings import Settings
 
 if TYPE_CHECKING:
     from orchestrator.change import Change
+    from orchestrator.ci import CiContext
 
 _STATED_FACTS = "the facts came from a file"
 _STATED_CHANGE = "the change was stated, not read from git"
@@ -97,6 +97,14 @@ def evaluate(
     )
 
 
+def _ci(environ: Mapping[str, str]) -> "CiContext | None":
+    if not environ.keys() & {"GITHUB_ACTIONS", "GITLAB_CI"}:
+        return None
+    from orchestrator.ci import detect
+
+    return detect(environ)
+
+
 def _kept(questions: Iterator[Question], last: list[Question]) -> Iterator[Question]:
     for question in questions:
         last[:] = [question]
@@ -116,12 +124,12 @@ class _Place:
     asked: Asked
     settings: Settings
     cwd: Path
-    ci: CiContext | None
+    ci: "CiContext | None"
     change: "Change | None"
 
     @classmethod
     def of(cls, asked: Asked, settings: Settings, cwd: Path, environ: Mapping[str, str]) -> "_Place":
-        context = ci.detect(environ)
+        context = _ci(environ)
         by_ci = context if context and not asked.source and not asked.flags else None
         change_range = asked.change
         if by_ci is not None and change_range is None and by_ci.base and by_ci.head:
@@ -145,7 +153,9 @@ class _Place:
         if self.settings.subject:
             return self.settings.subject
         if self.ci and self.ci.login:
-            return ci.subject_for(self.ci.login, self.ci.provider, roster)
+            from orchestrator.ci import subject_for
+
+            return subject_for(self.ci.login, self.ci.provider, roster)
         return f"user:{_os_user()}"
 
     def facts(self, roster: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,7 +164,9 @@ class _Place:
         if self.settings.repository:
             facts["repository"] = self.settings.repository
         if self.ci and self.ci.trigger:
-            facts["trigger"] = ci.subject_for(self.ci.trigger, self.ci.provider, roster)
+            from orchestrator.ci import subject_for
+
+            facts["trigger"] = subject_for(self.ci.trigger, self.ci.provider, roster)
         if self.change:
             from orchestrator.change import contributor_names
 
@@ -228,7 +240,9 @@ def _from_flags(asked: Asked, place: _Place, host: str) -> dict[str, Any]:
         given = replace(given, files=(*(given.files or ()), *_listed(asked.files_from)))
     if change is not None:
         if given.files:
-            raise UsageError("files are named twice: by --from-git and by --file or --files-from", advice="leave one out")
+            raise UsageError(
+                "files are named twice: by --from-git and by --file or --files-from", advice="leave one out"
+            )
         given = replace(given, files=change.files, head_branch=given.head_branch or change.head_branch)
         if given.action in {"open_pr", "merge_pr"}:
             given = replace(given, branch=given.branch or change.base_branch)
@@ -242,6 +256,8 @@ def _read(source: str) -> tuple[Iterator[tuple[str, Any]], bool]:
 
     A file whose first line is a whole JSON value, and which has more lines, is JSON Lines and is read as a stream.
     """
+    from orchestrator import strictjson
+
     name = "standard input" if source == "-" else source
     stream = _opened(source)
     lines = strictjson.read_lines(stream, name=name)
@@ -270,6 +286,8 @@ def _stream(
 
 def _line(name: str, number: int, line: bytes) -> tuple[str, Any]:
     """A line that is no JSON is answered too: as an invalid request, so that no other line is lost."""
+    from orchestrator import strictjson
+
     try:
         return f"{name}:{number}", strictjson.parse(line, name=name, first_line=number)
     except UsageError as error:
@@ -277,6 +295,8 @@ def _line(name: str, number: int, line: bytes) -> tuple[str, Any]:
 
 
 def _is_whole(line: bytes) -> bool:
+    from orchestrator import strictjson
+
     try:
         strictjson.parse(line)
     except UsageError:
@@ -291,7 +311,9 @@ def _opened(source: str) -> BinaryIO:
         return Path(source).open("rb")
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"cannot read {source!r}: {why}", advice="name a file of requests, or - for standard input") from error
+        raise UsageError(
+            f"cannot read {source!r}: {why}", advice="name a file of requests, or - for standard input"
+        ) from error
 
 
 def _listed(source: str) -> list[str]:
@@ -305,12 +327,12 @@ def _listed(source: str) -> list[str]:
 
 
 def _facts_file(name: str) -> dict[str, Any]:
+    from orchestrator import strictjson
+
     with _opened(name) as stream:
         data = stream.read()
-    if name.endswith((".yaml", ".yml")):
-        value = _yaml(data, name)
-    else:
-        value = strictjson.parse(data, name=name)
+    is_yaml = name.endswith((".yaml", ".yml"))
+    value = _yaml(data, name) if is_yaml else strictjson.parse(data, name=name)
     if not isinstance(value, dict):
         raise UsageError(f"{name}: expected an object of facts", advice='for example {"stage": "staging"}')
     return value

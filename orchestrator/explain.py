@@ -1,4 +1,4 @@
-"""Explains: for each rule that the index left as a candidate, which selector decided, with file and line. Text only; decides nothing."""
+"""Explains: for each candidate rule, which selector decided, with file and line. Text only; decides nothing."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -21,7 +21,8 @@ def explanation(rows: Iterable[Mapping[str, Any]]) -> str:
 def _rule(row: Mapping[str, Any]) -> Iterator[str]:
     effect, rule = row["effect"], row["rule"]
     file = str(row["source"]).rpartition(":")[0]
-    yield f"{'matches' if row['matches'] else 'no match'}: {rule} ({effect}{', waived' if row['waived'] else ''}) {row['source']}"
+    word, note = "matches" if row["matches"] else "no match", ", waived" if row["waived"] else ""
+    yield f"{word}: {rule} ({effect}{note}) {row['source']}"
     is_loose = effect in {"allow", "delegate"}
     parts = row["parts"] if row["matches"] else _deciding(row["parts"], is_loose=is_loose)
     if not parts:

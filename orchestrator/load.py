@@ -1,6 +1,7 @@
 """Loads a policy: packs found, compiled once, checked on the engine, kept in a cache, and an engine that runs them.
 
-A warm call reads the packs' bytes (their digest is the key) and one small file of the cache; it parses no YAML and compiles nothing.
+A warm call reads the packs' bytes (their digest is the key) and one small file of the cache; it parses no YAML and
+compiles nothing.
 """
 
 import json
@@ -8,15 +9,17 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator import place, sidecar
 from orchestrator.digest import sha256
 from orchestrator.engine import Engine, OneShotEngine
 from orchestrator.errors import DecisionError, PackError, Problem
-from orchestrator.model import PackSet
 from orchestrator.settings import Settings
 from orchestrator.sources import Gathered, gather, read_pack_set
+
+if TYPE_CHECKING:
+    from orchestrator.model import PackSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ def load(
 ) -> Loaded:
     """Return the policy of the packs that `settings` names, and of the repository around `cwd`.
 
-    `base_commit` is where the repository's own packs are read when a change is judged. `one_shot` leaves no sidecar behind.
+    `base_commit` is where the repository's own packs are read when a change is judged. `one_shot` leaves no sidecar.
 
     Raises:
         PackError: a pack is wrong.
@@ -100,7 +103,7 @@ def _cached(folder: Path, name: str) -> _Prepared | None:
         return None
 
 
-def _compiled(folder: Path, name: str, pack_set: PackSet) -> _Prepared:
+def _compiled(folder: Path, name: str, pack_set: "PackSet") -> _Prepared:
     data, digest, policy = compiled_bundle(pack_set)
     bundle = folder / f"{digest.removeprefix('sha256:')}.tar.gz"
     known = {
@@ -114,8 +117,8 @@ def _compiled(folder: Path, name: str, pack_set: PackSet) -> _Prepared:
     return _Prepared(bundle, digest, tuple(policy["declared"]), policy["roster"], pack_set.warnings)
 
 
-def compiled_bundle(pack_set: PackSet) -> tuple[bytes, str, dict[str, Any]]:
-    """Return a pack set's bundle, its policy digest and `data.policy`, after the engine accepted its patterns and modules.
+def compiled_bundle(pack_set: "PackSet") -> tuple[bytes, str, dict[str, Any]]:
+    """Return a pack set's bundle, policy digest and `data.policy`, once the engine accepted its patterns and modules.
 
     Raises:
         PackError: the engine does not accept a pattern or a module.
@@ -128,7 +131,10 @@ def compiled_bundle(pack_set: PackSet) -> tuple[bytes, str, dict[str, Any]]:
     engine = opa.find()
     if wrong := engine.check_patterns(compiled.patterns):
         raise PackError(
-            [Problem("the packs", 0, 0, f"the pattern {pattern!r:.200} ({why})", "one the engine accepts") for pattern, why in wrong.items()]
+            [
+                Problem("the packs", 0, 0, f"the pattern {pattern!r:.200} ({why})", "one the engine accepts")
+                for pattern, why in wrong.items()
+            ]
         )
     built = build(compiled.data, compiled.modules)
     if compiled.modules:
@@ -154,7 +160,7 @@ def _check_modules(engine: Any, data: bytes) -> None:  # noqa: ANN401  # opa.Opa
 
 
 def _prepared_bundle(path: Path, settings: Settings) -> _Prepared:
-    """A bundle file is trusted by its signature where a key is set, else by its place; its copy in the cache is what is run."""
+    """A bundle is trusted by its signature where a key is set, else by its place. Its copy in the cache is run."""
     from orchestrator import bundle
 
     data = path.read_bytes()

@@ -1,104 +1,34 @@
-"""The words of the domain as types: closed choices, and what a set of packs is once it is read.
-
-Second in the flow, after `errors`. Values only: nothing here reads a file or decides.
-"""
+"""What a set of packs is once it is read. Values only: nothing here reads a file or decides."""
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from enum import StrEnum
 from typing import TypeAlias
 
-JsonValue: TypeAlias = "None | bool | int | float | Decimal | str | list[JsonValue] | dict[str, JsonValue]"
+from orchestrator.choices import (
+    MICRO,
+    SEVERITY_OF,
+    Default,
+    Effect,
+    Layer,
+    Level,
+    Mode,
+    Outcome,
+    Point,
+    Reason,
+    Severity,
+)
+
+__all__ = [
+    "MICRO", "SEVERITY_OF", "Approval", "Budget", "Condition", "Default", "Effect", "Evidence", "JsonObject",
+    "JsonValue",
+    "Layer", "Level", "Mode", "Module", "Operator", "Outcome", "Pack", "PackSet", "Point", "Reason", "RosterEntry",
+    "Rule",
+    "Scalar", "Selectors", "Severity", "Source", "Waiver",
+]  # fmt: skip
+
+JsonValue: TypeAlias = "bool | int | float | Decimal | str | list[JsonValue] | dict[str, JsonValue] | None"
 JsonObject: TypeAlias = dict[str, JsonValue]
 Scalar: TypeAlias = bool | int | Decimal | str
-
-MICRO = 1_000_000
-"""Budget amounts are integers of a millionth of their meter's unit."""
-
-
-class Effect(StrEnum):
-    """What a matching rule does."""
-
-    DENY = "deny"
-    REQUIRE = "require"
-    ALLOW = "allow"
-    DELEGATE = "delegate"
-
-
-class Level(StrEnum):
-    """How firm a deny or require is."""
-
-    HARD = "hard"
-    SOFT = "soft"
-    ADVISORY = "advisory"
-
-
-class Severity(StrEnum):
-    """How bad a finding is, for people and reports; never decides."""
-
-    CRITICAL = "critical"
-    HIGH = "high"
-    MEDIUM = "medium"
-    LOW = "low"
-    INFO = "info"
-
-
-SEVERITY_OF = {Level.HARD: Severity.HIGH, Level.SOFT: Severity.MEDIUM, Level.ADVISORY: Severity.LOW}
-"""The default severity of a deny or require; an allow or delegate is `info`."""
-
-
-class Mode(StrEnum):
-    """What a pack does at a point."""
-
-    WARN = "warn"
-    ENFORCE = "enforce"
-
-
-class Point(StrEnum):
-    """Where a decision is enforced."""
-
-    CI = "ci"
-    TICK = "tick"
-    AGENT = "agent"
-    RUN = "run"
-    API = "api"
-
-
-class Default(StrEnum):
-    """A pack's say where none of its rules has one."""
-
-    DENY = "deny"
-    ALLOW = "allow"
-    INHERIT = "inherit"
-
-
-class Layer(StrEnum):
-    """Where a pack comes from, and so how far it is trusted."""
-
-    ORG = "org"
-    REPO = "repo"
-    RUN = "run"
-
-
-class Outcome(StrEnum):
-    """What OPA answers."""
-
-    ALLOW = "allow"
-    PENDING = "pending"
-    DENY = "deny"
-
-
-class Reason(StrEnum):
-    """Why the outcome is what it is."""
-
-    ALLOWED = "allowed"
-    WARNED = "warned"
-    PENDING = "pending"
-    BUDGET_SPENT = "budget_spent"
-    DENIED = "denied"
-    NO_POLICY = "no_policy"
-    INVALID_REQUEST = "invalid_request"
-    UNDECIDABLE = "undecidable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +50,7 @@ class Operator:
     name: str
     """equals in not_in glob not_glob host not_host min max above below exists same_as not_same_as"""
     values: tuple[Scalar, ...]
-    """One value for equals, min, max, above, below, exists, same_as and not_same_as (a path there); one or more for the others."""
+    """One for equals, min, max, above, below, exists, same_as and not_same_as (a path there); else one or more."""
     source: Source
 
 
@@ -168,7 +98,7 @@ class Budget:
 
 
 Selectors: TypeAlias = dict[str, tuple[str, ...]]
-"""Of subjects, roles, repositories, branches, head_branches, file_globs, tools, stages: those that were written, lists resolved."""
+"""Of subjects, roles, repositories, branches, head_branches, file_globs, tools, stages: those written, resolved."""
 
 
 @dataclass(frozen=True, slots=True)

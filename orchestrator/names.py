@@ -16,12 +16,12 @@ _SHOWN = 60
 _LONG_NUMBER = 10**30
 _REPOSITORY = re.compile(r"[A-Za-z0-9_.~+-]+(?:/[A-Za-z0-9_.~+-]+)+")
 _PLAIN_BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(?:/[A-Za-z0-9_-]+)*")
-_NOT_IN_A_BRANCH = re.compile(
+_NOT_IN_A_BRANCH = (  # like _TOOL compiled when it is needed: most commands never do
     "[\x00-\x20\x7f-\x9f~^:?*\\[\\\\\ud800-\udfff]|\\.\\.|@\\{|//|/\\.|\\.lock(?:/|\\Z)|\\.\\Z|/\\Z"
 )
 _PATH = re.compile("(?:(?!\\.{1,2}(?:/|\\Z))[^/\x00\ud800-\udfff]+(?:/(?!\\Z)|\\Z))+")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_TOOL = re.compile("[^:\\s\x00-\x1f\x7f-\x9f\ud800-\udfff]+(?::[^:\\s\x00-\x1f\x7f-\x9f\ud800-\udfff]+)+")
+_TOOL = "[^:\\s\x00-\x1f\x7f-\x9f\ud800-\udfff]+(?::[^:\\s\x00-\x1f\x7f-\x9f\ud800-\udfff]+)+"
 
 _REF = (
     "a branch's name as git allows it (no spaces, control characters, `..`, `//`, `@{`, `~^:?*[\\`, leading `-` or `.`)"
@@ -52,14 +52,14 @@ def branch_problem(name: str) -> str:
         return "a branch's name, which `HEAD` is not"
     if _PLAIN_BRANCH.fullmatch(name):
         return ""
-    if not name or name == "@" or name.startswith(("-", ".", "/")) or _NOT_IN_A_BRANCH.search(name):
+    if not name or name == "@" or name.startswith(("-", ".", "/")) or re.search(_NOT_IN_A_BRANCH, name):
         return _REF
     return ""
 
 
 def tool_problem(name: str) -> str:
     """Judge a tool's id: `server:tool`."""
-    return "" if len(name) <= MAX_NAME and _TOOL.fullmatch(name) else "`server:tool`, neither part empty, no spaces"
+    return "" if len(name) <= MAX_NAME and re.fullmatch(_TOOL, name) else "`server:tool`, neither part empty, no spaces"
 
 
 def path_problem(path: str) -> str:
@@ -88,7 +88,11 @@ def shown(value: object) -> str:
         case None | bool():
             return "null" if value is None else str(value).lower()
         case int() | float():
-            return f"the number {value}" if abs(value) < _LONG_NUMBER else "a number beyond all use"
+            return (
+                f"the number {value}"
+                if isinstance(value, float) or abs(value) < _LONG_NUMBER
+                else "a number beyond all use"
+            )
         case dict() | list():
             name = "object" if isinstance(value, dict) else "list"
             return f"{'an' if name == 'object' or not value else 'a'} {'' if value else 'empty '}{name}"

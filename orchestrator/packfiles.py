@@ -24,7 +24,7 @@ MAX_FILES = 10_000
 SUFFIXES = (".yaml", ".yml")
 """What a pack's file name ends with."""
 
-_MODULE = re.compile(rb"\"([^\"\n]+\.rego)\"|'([^'\n]+\.rego)'|([^\s\"',\[\]{}#]+\.rego)\b")
+_MODULE = rb"\"([^\"\n]+\.rego)\"|'([^'\n]+\.rego)'|([^\s\"',\[\]{}#]+\.rego)\b"
 
 
 def read_files(name: str, path: Path, *, may_be_empty: bool = False) -> list[File]:
@@ -82,6 +82,11 @@ def _read(name: str, path: Path) -> bytes:
 
 
 def within_limit(name: str, data: bytes | int) -> bytes:
+    """Return the bytes of a pack; refuse them, or a known size, where that is too large.
+
+    Raises:
+        PackError: it is.
+    """
     size = data if isinstance(data, int) else len(data)
     if isinstance(data, int) or size > MAX_FILE_BYTES:
         most = f"at most {MAX_FILE_BYTES // 1024 // 1024} MB"
@@ -91,6 +96,7 @@ def within_limit(name: str, data: bytes | int) -> bytes:
 
 
 def joined(name: str, file: str) -> str:
+    """Return a file's name as the user would type it, by that of its folder."""
     return file if name in {"", "."} else f"{name.rstrip('/')}/{file}"
 
 
@@ -101,7 +107,9 @@ def module_names(data: bytes) -> list[str]:
     """
     if b".rego" not in data:
         return []
-    found = {(double or single or plain).decode("utf-8", "replace") for double, single, plain in _MODULE.findall(data)}
+    found = {
+        (double or single or plain).decode("utf-8", "replace") for double, single, plain in re.findall(_MODULE, data)
+    }
     paths = (PurePosixPath(name) for name in found)
     return sorted({str(path) for path in paths if not path.is_absolute() and ".." not in path.parts})
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from orchestrator import names, place
+from orchestrator.choices import Point
 from orchestrator.digest import canonical, sha256
 from orchestrator.errors import DecisionError, OrchError, PackError, Problem, UsageError
-from orchestrator.model import Point
 from orchestrator.names import shown
 
 REPOSITORY_FILE = "orch.yaml"

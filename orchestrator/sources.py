@@ -14,8 +14,16 @@ from orchestrator import place
 from orchestrator.digest import sha256
 from orchestrator.errors import PackError, Problem, UsageError
 from orchestrator.names import shown
-from orchestrator.packfiles import MAX_MODULE_BYTES, SUFFIXES, File, joined, module_names, read_files, read_module
-from orchestrator.packfiles import within_limit
+from orchestrator.packfiles import (
+    MAX_MODULE_BYTES,
+    SUFFIXES,
+    File,
+    joined,
+    module_names,
+    read_files,
+    read_module,
+    within_limit,
+)
 from orchestrator.settings import REPOSITORY_FILE, REPOSITORY_PACKS, Settings, repository_root, repository_settings
 
 if TYPE_CHECKING:
@@ -81,8 +89,8 @@ def gather(
 
     With `base_commit` a change is judged: the repository's packs, and org and run packs that lie in the same checkout,
     are read as they are in that commit ("" is before the first one), so that no change can judge itself. Org packs that
-    are not in it yet are read from the working tree, which makes decisions claimed. `repository` goes before that of the
-    settings, `run_packs` are added to theirs.
+    are not in it yet are read from the working tree, which makes decisions claimed. `repository` goes before that of
+    the settings, `run_packs` are added to theirs.
 
     Raises:
         UsageError: no packs anywhere, a place that is not there or cannot be read, a bundle beside other packs.
@@ -157,8 +165,7 @@ def _bundle(bundles: list[str], packs: Sequence[str], runs: Sequence[str], reade
     if len(packs) > 1 or runs:
         message = f"the bundle {shown(bundles[0])} stands beside other packs; expected it alone"
         raise UsageError(message, advice="build one bundle of all of them: orch policy build")
-    path = reader.cwd / bundles[0]
-    reader.refuse_own_bundle(path)
+    path = reader.bundle(bundles[0])
     note = f"{bundles[0]} decides alone; packs of the repository are not part of it"
     return Gathered(bundle=path, notes=(note,) if reader.has_repository_packs() else (), places=(f"org: {bundles[0]}",))
 
@@ -249,13 +256,18 @@ class _Reader:
         """Say whether the enclosing repository has a folder of packs."""
         return self.root is not None and (self.root / REPOSITORY_PACKS).is_dir()
 
-    def refuse_own_bundle(self, path: Path) -> None:
-        """Refuse a bundle that the change which is judged could have brought."""
-        if self._inside(str(path), path) is not None:
-            message = f"the bundle {shown(str(path))} lies in the checkout whose change is judged"
+    def bundle(self, name: str) -> Path:
+        """Return where a bundle lies; one that the change which is judged could have brought is refused."""
+        path = self._resolved(name)
+        if not path.is_file():
+            message = f"{shown(name)} is not a file; expected a bundle"
+            raise UsageError(message)
+        if self._inside(name, path) is not None:
+            message = f"the bundle {shown(name)} lies in the checkout whose change is judged"
             raise UsageError(
                 message, advice="keep it outside, or name the packs' folder: it is read from the base revision"
             )
+        return path
 
     def _resolved(self, name: str) -> Path:
         try:
@@ -268,7 +280,7 @@ class _Reader:
             raise UsageError(message, advice="name a folder or a file of packs") from error
 
     def _inside(self, name: str, path: Path) -> str | None:
-        """Return where packs lie in the checkout whose change is judged; None where they do not or nothing is judged."""
+        """Return where packs lie in the checkout whose change is judged; None where they do not, or none is judged."""
         if self.base is None or self.root is None:
             return None
         is_named_inside = Path(os.path.normpath(self.cwd.resolve() / name)).is_relative_to(self.root)
@@ -349,7 +361,7 @@ def _digest(gathered: Gathered) -> str:
 
 
 def _code_digest() -> str:
-    """Return a digest of what turns packs into a bundle: version, fixed library and, by size and time, our own files."""
+    """Return a digest of what turns packs into a bundle: version, fixed library and, by size and time, our files."""
     from orchestrator import __version__
 
     parts = [__version__.encode()]
@@ -358,7 +370,7 @@ def _code_digest() -> str:
         for name in sorted(names):
             if name.endswith(".rego") and not name.endswith("_test.rego"):
                 path = Path(folder, name)
-                parts += (os.fsencode(path.relative_to(library)), path.read_bytes())
+                parts += (os.fsencode(path.relative_to(library)), sha256(path.read_bytes()).encode())
     for entry in sorted(os.scandir(Path(__file__).parent), key=lambda entry: entry.name):
         if entry.name.endswith(".py"):
             seen = entry.stat()

@@ -23,11 +23,10 @@ MAX_TEXT = 4 * 1024 * 1024
 MAX_VALUES = 2_000_000
 """Most values in a checked value."""
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _SHOWN_DIGITS = 20
 _SHOWN_KEY = 40
 
-_TOKEN = re.compile(
+_TOKEN = (  # compiled when it is needed: that takes longer than most requests
     r"(?P<key>\"(?:[^\"\\]|\\.)*+\"(?=\s*+:))|(?P<text>\"(?:[^\"\\]|\\.)*+\")"
     r"|(?P<open>[\[{])|(?P<close>[\]}])|(?P<number>-?\d[\d.eE+-]*+)|(?P<word>-?[A-Za-z]++)"
 )
@@ -155,7 +154,7 @@ def _is_deep(value: object) -> bool:
 def _offence(text: str) -> tuple[int, str] | None:
     """Return where the first thing stands that is JSON's form but not ours, and what it is; slow, for messages only."""
     scopes: list[set[str] | None] = []
-    for token in _TOKEN.finditer(text):
+    for token in re.finditer(_TOKEN, text):
         kind, seen, at = token.lastgroup, token.group(), token.start()
         if kind == "open":
             scopes.append(set() if seen == "{" else None)
@@ -232,7 +231,18 @@ def _are_texts(texts: list[str]) -> bool:
     except TypeError:
         return False
     is_short = len(joined) <= MAX_TEXT or max(map(len, texts)) <= MAX_TEXT
-    return is_short and "\0" not in joined and (joined.isascii() or not _SURROGATE.search(joined))
+    return is_short and "\0" not in joined and _is_writable(joined)
+
+
+def _is_writable(text: str) -> bool:
+    """Say whether a text has a form in UTF-8: no lone surrogates."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _value_problems(root: object, skipped: object, most: int) -> list[str]:
@@ -276,7 +286,7 @@ def _objection(value: object) -> str:
     kind = type(value)
     if kind is str:
         text: str = value  # type: ignore[assignment]  # kind is str
-        is_fine = len(text) <= MAX_TEXT and "\0" not in text and (text.isascii() or not _SURROGATE.search(text))
+        is_fine = len(text) <= MAX_TEXT and "\0" not in text and _is_writable(text)
         return "" if is_fine else f"a text without NUL or lone surrogates, of at most {MAX_TEXT:,} characters"
     if value is None or kind is bool or kind is dict or kind is list:
         return ""

@@ -17,7 +17,7 @@ metadata: {name: acme, version: 1.0.0}
 default: allow
 enforcement: {ci: MODE}
 rules:
-  - {id: no-secrets, effect: deny, actions: open_pr, file_globs: "secrets/**", message: "secrets stay out of {branch}", fix: "git rm {path}"}
+  - {id: no-secrets, effect: deny, actions: open_pr, file_globs: "secrets/**", message: "secrets stay out of {branch}", fix: "git rm {paths}"}
 """
 
 
@@ -83,18 +83,23 @@ def make_job(
     branch: str = "fix",
     mode: str = "enforce",
     base: dict[str, str] | None = None,
+    before: dict[str, str] | None = None,
 ) -> Job:
-    """Lay out a job for the pull request `branch` onto main: the merge commit is checked out, as actions/checkout does."""
+    """Lay out a job for the pull request `branch` onto main: the merge commit is checked out, as actions/checkout does.
+
+    The change starts from main as it is, or, where `before` says what main once was, from there.
+    """
     workspace, temp = tmp_path / "work", tmp_path / "temp"
     workspace.mkdir()
     temp.mkdir()
     git(workspace, "init", "--quiet", "--initial-branch=main")
-    first = _commit(workspace, {"packs/acme.yaml": PACK.replace("MODE", mode)} | (base or {}), "base")
-    git(workspace, "checkout", "--quiet", "-b", "change")
+    start = _commit(workspace, before, "before") if before else ""
+    tip = _commit(workspace, {"packs/acme.yaml": PACK.replace("MODE", mode)} | (base or {}), "base")
+    git(workspace, "checkout", "--quiet", "-b", "change", start or tip)
     head = _commit(workspace, files, "change")
-    git(workspace, "checkout", "--quiet", "--detach", first)
+    git(workspace, "checkout", "--quiet", "--detach", tip)
     git(workspace, "merge", "--quiet", "--no-ff", "--no-edit", head)
-    environ = _environ(tmp_path, _event(base=first, head=head, branch=branch), branch)
+    environ = _environ(tmp_path, _event(base=tip, head=head, branch=branch), branch)
     environ["GITHUB_SHA"] = git(workspace, "rev-parse", "HEAD")
     return Job(workspace, temp, workspace / "canary", environ)
 
@@ -162,8 +167,6 @@ def record_calls(job: Job, *, answer: object = None, stderr: str = "", status: i
     calls = job.temp / "calls"
     stand_in = f"""#!{sys.executable}
 import json, os, sys
-if sys.argv[1] == "sidecar":
-    sys.exit(0)
 with open({str(calls)!r}, "w") as calls:
     json.dump({{"argv": sys.argv[1:], "environ": dict(os.environ), "cwd": os.getcwd()}}, calls)
 for argument in sys.argv:

@@ -1,4 +1,4 @@
-"""The command line. Each command parses, calls one library function, shows, and exits; the one broad catch of errors is here."""
+"""The command line: each command parses, calls the library, shows and exits. The one broad catch is here."""
 
 import os
 import sys

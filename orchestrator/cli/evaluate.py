@@ -7,16 +7,16 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 import click
 
 from orchestrator import __version__
+from orchestrator.choices import Mode, Point
 from orchestrator.decision import Decision, worst
 from orchestrator.errors import Exit, UsageError
 from orchestrator.evaluate import Asked, Evaluation
 from orchestrator.evaluate import evaluate as decided
-from orchestrator.model import Mode, Point
 from orchestrator.request import Flags
 from orchestrator.settings import Settings
 from orchestrator.show import FORMATS, Options, writer_for
@@ -32,7 +32,9 @@ _PROGRESS_S = 0.5
 @click.option("--branch", metavar="NAME", help="The branch that would change; of a pull request, its base.")
 @click.option("--head-branch", metavar="NAME", help="The branch that the change comes from.")
 @click.option("--file", "files", multiple=True, metavar="PATH", help="A file that would change. May be repeated.")
-@click.option("--files-from", metavar="FILE", help="A file that lists them, one a line, or ended by NUL; - reads stdin.")
+@click.option(
+    "--files-from", metavar="FILE", help="A file that lists them, one a line, or ended by NUL; - reads stdin."
+)
 @click.option("--from-git", "change", metavar="BASE..HEAD", help="Read the change from git, from the merge base on.")
 @click.option("--tool", metavar="SERVER:TOOL", help="The tool of a call_tool.")
 @click.option("--resource", metavar="TYPE:ID", help="Anything else that is acted on.")
@@ -40,12 +42,19 @@ _PROGRESS_S = 0.5
 @click.option("--packs", multiple=True, metavar="DIR|BUNDLE", help="Packs of the organisation. May be repeated.")
 @click.option("--run-pack", "run_packs", multiple=True, metavar="FILE", help="A pack of this run; it only narrows.")
 @click.option("--facts", metavar="FILE", help="Facts for a trial, JSON or YAML; the decision is then claimed.")
-@click.option("--point", type=click.Choice([point.value for point in Point]), help="Where it is enforced; else run, in a CI ci.")
+@click.option(
+    "--point", type=click.Choice([point.value for point in Point]), help="Where it is enforced; else run, in a CI ci."
+)
 @click.option("--enforce", "override", flag_value="enforce", help="Every pack enforces.")
 @click.option("--warn-only", "override", flag_value="warn", help="Every pack only warns.")
 @click.option("--now", metavar="TIME", help="Decide as of this time, RFC 3339.")
 @click.option(
-    "-o", "--output", "outputs", multiple=True, metavar="FORMAT[=FILE]", help=f"One of {', '.join(FORMATS)}. May be repeated."
+    "-o",
+    "--output",
+    "outputs",
+    multiple=True,
+    metavar="FORMAT[=FILE]",
+    help=f"One of {', '.join(FORMATS)}. May be repeated.",
 )
 @click.option("--explain", is_flag=True, help="Say for each candidate rule which selector decided.")
 @click.option("--all-paths", is_flag=True, help="Name every file of a finding instead of the first.")
@@ -59,9 +68,9 @@ _PROGRESS_S = 0.5
 def evaluate(context: click.Context, /, **given: Any) -> None:  # noqa: ANN401  # click's parameters, typed below
     """Ask what the packs say to an action, and do nothing.
 
-    The request comes from FILE or standard input (a JSON object, an array, or JSON Lines of any length), or from flags. In a CI, without either, a
-    pull request is asked for as open_pr onto its base. The exit code follows the outcome: 0 allowed or only warned, 3 denied, 4 waiting, 5 budget
-    spent, 6 undecidable.
+    The request comes from FILE or standard input (a JSON object, an array, or JSON Lines of any length), or from
+    flags. In a CI, without either, a pull request is asked for as open_pr onto its base. The exit code follows the
+    outcome: 0 allowed or only warned, 3 denied, 4 waiting, 5 budget spent, 6 undecidable.
     """
     settings = Settings.load({name: given[name] for name in _SETTINGS} | {"repository": given["repo"]})
     outputs = [_output(text) for text in given["outputs"]] or [(settings.output_format or "text", None)]
@@ -74,7 +83,8 @@ def evaluate(context: click.Context, /, **given: Any) -> None:  # noqa: ANN401  
 
 
 _SETTINGS = (
-    "packs", "run_packs", "point", "opa_url", "opa_ca_file", "verification_key", "deadline_s", "config", "explain", "all_paths"
+    "packs", "run_packs", "point", "opa_url", "opa_ca_file", "verification_key", "deadline_s", "config", "explain",
+    "all_paths",
 )  # fmt: skip
 
 
@@ -82,7 +92,8 @@ def _asked(given: dict[str, Any], settings: Settings) -> Asked:
     described = ("action", "branch", "head_branch", "files", "files_from", "tool", "resource", "arguments")
     if given["source"] is not None and (used := [name for name in described if given[name]]):
         raise UsageError(
-            f"a file of requests and --{used[0].replace('_', '-')} are both given", advice="describe the request in one place"
+            f"a file of requests and --{used[0].replace('_', '-')} are both given",
+            advice="describe the request in one place",
         )
     if not given["action"] and (used := [name for name in described if given[name]]):
         raise UsageError(f"--{used[0].replace('_', '-')} describes a request without an action", advice="add --action")
@@ -120,9 +131,7 @@ def _output(text: str) -> tuple[str, str | None]:
     return name, file or None
 
 
-def _show(
-    evaluation: Evaluation, outputs: list[tuple[str, str | None]], settings: Settings, files: ExitStack
-) -> Exit:
+def _show(evaluation: Evaluation, outputs: list[tuple[str, str | None]], settings: Settings, files: ExitStack) -> Exit:
     """Write every format asked for from one pass over the decisions, and return the exit code."""
     code = [Exit.OK]
 
@@ -178,7 +187,7 @@ class _Progress:
         self._count = 0
         self._shown_s = time.monotonic()
 
-    def __enter__(self) -> "_Progress":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TextIO
 
+from orchestrator.choices import Outcome, Reason
 from orchestrator.decision import Decision
-from orchestrator.model import Outcome, Reason
 from orchestrator.show import Options, wording
 from orchestrator.show.escape import visible, xml, xml_attribute
 from orchestrator.show.notice import notices

@@ -7,8 +7,8 @@ reporting: a request that is not allowed always has at least one notice of level
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from orchestrator.choices import Outcome, Reason
 from orchestrator.decision import Decision, Finding
-from orchestrator.model import Outcome, Reason
 from orchestrator.show import wording
 
 _LEVELS = ("error", "warning", "note")

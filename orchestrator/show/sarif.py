@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 from urllib.parse import quote
 
+from orchestrator.choices import Reason
 from orchestrator.decision import Decision
-from orchestrator.model import Reason
 from orchestrator.show import Options, wording
 from orchestrator.show.escape import json_text, visible
 from orchestrator.show.notice import Notice, notices, place_in_repository

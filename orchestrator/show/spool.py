@@ -60,7 +60,7 @@ class Spool:
 
 
 def replayed(decisions: Iterable[Decision], count: int, spool: Spool) -> Iterator[Iterator[Decision]]:
-    """Yield `count` streams of the same decisions, each to be read to its end before the next; memory stays constant."""
+    """Yield `count` streams of the same decisions, each read to its end before the next; memory stays constant."""
 
     def first() -> Iterator[Decision]:
         for decision in decisions:

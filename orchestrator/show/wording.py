@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.choices import Outcome, Reason
 from orchestrator.decision import Decision, Obligation
-from orchestrator.model import Outcome, Reason
 
 _WORD = {Outcome.ALLOW: "ALLOWED", Outcome.DENY: "DENIED", Outcome.PENDING: "WAITING"}
 _DENY_NOTE = {

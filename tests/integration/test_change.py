@@ -37,7 +37,12 @@ def repository(tmp_path: Path) -> Path:
 
 def run(folder: Path, *arguments: str, given: bytes | None = None, **environ: str) -> str:
     done = subprocess.run(
-        ["git", *arguments], cwd=folder, env=os.environ | IDENTITY | environ, input=given, capture_output=True, check=True
+        ["git", *arguments],
+        cwd=folder,
+        env=os.environ | IDENTITY | environ,
+        input=given,
+        capture_output=True,
+        check=True,
     )
     return done.stdout.decode().strip()
 
@@ -49,7 +54,7 @@ def write(folder: Path, name: str, text: str) -> None:
 
 def commit(folder: Path, message: str, **environ: str) -> str:
     run(folder, "add", "-A")
-    run(folder, "commit", "-q", "--allow-empty", "-m", message, **environ)
+    run(folder, "commit", "-q", "--allow-empty", "-m", message, environ=environ)
     return run(folder, "rev-parse", "HEAD")
 
 
@@ -93,7 +98,9 @@ def test_a_change_makes_a_valid_request(repository: Path) -> None:
     change = read_change("main..HEAD", repository)
 
     asked = request.build(
-        request.Flags("open_pr", "agent:fixer", "acme/web", branch="main", head_branch=change.head_branch, files=change.files)
+        request.Flags(
+            "open_pr", "agent:fixer", "acme/web", branch="main", head_branch=change.head_branch, files=change.files
+        )
     )
 
     assert request.problems(asked) == []
@@ -166,7 +173,14 @@ def test_nothing_that_a_hostile_checkout_configures_is_run(repository: Path, tmp
     write(repository, ".gitattributes", "*.txt diff=evil filter=evil\n")
     write(repository, "a.txt", "2\n")
     commit(repository, "x")
-    for name in ("core.fsmonitor", "diff.external", "diff.evil.textconv", "diff.evil.command", "core.pager", "core.sshCommand"):
+    for name in (
+        "core.fsmonitor",
+        "diff.external",
+        "diff.evil.textconv",
+        "diff.evil.command",
+        "core.pager",
+        "core.sshCommand",
+    ):
         run(repository, "config", name, str(program))
     for name in ("diff.relative", "diff.noprefix", "log.showSignature"):
         run(repository, "config", name, "true")
@@ -237,7 +251,7 @@ def test_a_path_that_is_not_utf8_is_named_not_dropped(repository: Path) -> None:
     ],
 )
 def test_a_wrong_range_is_a_clear_usage_error(repository: Path, range_text: str, said: str) -> None:
-    with pytest.raises(UsageError, match="(?s).*") as caught:
+    with pytest.raises(UsageError, match=r"(?s).*") as caught:
         read_change(range_text, repository)
 
     assert said in str(caught.value)

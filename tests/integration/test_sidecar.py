@@ -166,7 +166,7 @@ def test_a_caller_whose_output_is_read_is_not_held_up(bundles: _Bundles) -> None
     """A daemon that keeps a pipe of its caller open would make this wait for the idle end."""
     file, digest = bundles.write()
     reader, writer = os.pipe()
-    os.set_inheritable(writer, True)  # noqa: FBT003  # positional only
+    os.set_inheritable(writer, True)  # positional only
 
     with subprocess.Popen(
         [sys.executable, "-c", _PROGRAM, file, digest],
@@ -402,7 +402,9 @@ def test_threads_share_a_connection_without_mixing_answers(bundles: _Bundles) ->
     assert mixed == []
 
 
-_FORK = _PROGRAM + """
+_FORK = (
+    _PROGRAM
+    + """
 import os
 connection = sidecar.ensure(Path(sys.argv[1]), sys.argv[2])
 connection.ask(b'{"batch":[0]}')
@@ -416,6 +418,7 @@ if child == 0:
     os._exit(0)
 assert os.waitpid(child, 0)[1] == 0
 """
+)
 
 
 def test_a_forked_child_does_not_read_its_parents_answers(bundles: _Bundles) -> None:
@@ -575,9 +578,7 @@ def test_a_full_disk_is_said(bundles: _Bundles, runtime: Path) -> None:
         subprocess.run(["umount", runtime], check=True)
 
 
-def test_a_long_home_path_is_no_hindrance(
-    bundles: _Bundles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_long_home_path_is_no_hindrance(bundles: _Bundles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     home = tmp_path / ("deep/" * 30)
     home.mkdir(parents=True)
     monkeypatch.setenv("HOME", str(home))

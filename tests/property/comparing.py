@@ -34,7 +34,11 @@ def of_model(answer: Answer) -> dict[str, Any]:
         for owed in answer.obligations
     ]
     standing = {"outcome": answer.outcome, "would": answer.would, "reason": answer.reason}
-    return standing | {"findings": findings, "obligations": obligations, "advice": [list(each) for each in answer.advice]}
+    return standing | {
+        "findings": findings,
+        "obligations": obligations,
+        "advice": [list(each) for each in answer.advice],
+    }
 
 
 def of_engine(answer: dict[str, Any]) -> dict[str, Any]:

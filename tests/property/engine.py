@@ -1,5 +1,7 @@
 """One OPA process that answers for any set of packs: the fixed library, with `data.policy` swapped by a query of the tests."""
 
+# ruff: noqa: ANN401  # values here are JSON of any kind
+
 import http.client
 import json
 import socket
@@ -24,7 +26,7 @@ answers := found if {
 """
 
 
-def to_json(value: Any) -> str:  # noqa: ANN401  # JSON with decimals
+def to_json(value: Any) -> str:
     """Return JSON text in which every decimal stands as written."""
     if isinstance(value, dict):
         return "{" + ",".join(f"{json.dumps(key)}:{to_json(each)}" for key, each in value.items()) + "}"
@@ -64,7 +66,6 @@ class Engine:
         found: list[dict[str, Any]] = answered["result"]
         return found
 
-
     def close(self) -> None:
         """End the connection."""
         self._connection.close()
@@ -76,7 +77,15 @@ def running(binary: Path) -> Iterator[Engine]:
     with tempfile.TemporaryDirectory(prefix="o", dir="/tmp") as folder:
         query, path = Path(folder, "trial.rego"), str(Path(folder, "s"))
         query.write_text(_QUERY)
-        options = ["--skip-version-check", "--log-level", "error", "--ignore", "*_test.rego", "--addr", f"unix://{path}"]
+        options = [
+            "--skip-version-check",
+            "--log-level",
+            "error",
+            "--ignore",
+            "*_test.rego",
+            "--addr",
+            f"unix://{path}",
+        ]
         command = [str(binary), "run", "-s", *options, str(place.resource("rego")), str(query)]
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             try:

@@ -1,7 +1,9 @@
 """Sets of packs and requests out of chance: small shared vocabularies, so that rules match often and every corner is met.
 
-`trials()` is the hypothesis strategy; a trial is made from one seed, and `reduction.py` makes a failing one small.
+Hypothesis draws `SEEDS`; a trial is made from one seed, and `reduction.py` makes a failing one small.
 """
+
+# ruff: noqa: ANN401  # values here are JSON of any kind
 
 from dataclasses import dataclass, replace
 from random import Random
@@ -38,20 +40,21 @@ HERE = Source("generated.yaml", 1)
 ONE_VALUE = ("equals", "min", "max", "above", "below", "exists", "same_as", "not_same_as")
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True)
 class Trial:
     """A set of packs and what is asked of it."""
 
     packs: PackSet
     requests: tuple[dict[str, Any], ...]
 
-    def __repr__(self) -> str:
-        return f"Trial({len(self.packs.packs)} packs, {len(self.requests)} requests)"
+
+SEEDS = st.integers(0, 2**64)
+"""What hypothesis draws; a seed is also all that it takes to see a trial again."""
 
 
-def trials(requests: int = 50) -> st.SearchStrategy[Trial]:
-    """Return a strategy for trials of that many requests."""
-    return st.integers(0, 2**64).map(lambda seed: trial(Random(seed), requests))  # noqa: S311  # chance, not secrecy
+def trial_of(seed: int, requests: int) -> Trial:
+    """Return the trial of a seed."""
+    return trial(Random(seed), requests)  # noqa: S311  # chance, not secrecy
 
 
 def trial(chance: Random, requests: int) -> Trial:
@@ -73,7 +76,11 @@ def pack_set(chance: Random) -> PackSet:
 
 def _pack(chance: Random, layer: Layer, number: int) -> Pack:
     is_org = layer is Layer.ORG
-    defaults = (Default.DENY, Default.ALLOW, Default.ALLOW, Default.INHERIT) if is_org else (Default.DENY,) + (Default.INHERIT,) * 6
+    defaults = (
+        (Default.DENY, Default.ALLOW, Default.ALLOW, Default.INHERIT)
+        if is_org
+        else (Default.DENY,) + (Default.INHERIT,) * 6
+    )
     points = {point: chance.choice(tuple(Mode)) for point in Point if chance.random() < 0.3}
     scope = _patterns(chance, "repositories") if chance.random() < 0.25 else None
     stages = words.STAGES if is_org and number == 0 else ()
@@ -127,7 +134,7 @@ def _asked(chance: Random, effect: Effect) -> dict[str, Any]:
         return {}
     if effect is not Effect.REQUIRE:
         return {"budgets": budgets}
-    approvals = tuple(_approval(chance, role) for role in _some(chance, words.ROLES, chance.choice((0, 0, 1, 2))))
+    approvals = tuple(_approval(chance, role) for role in _some(chance, words.ASKED_ROLES, chance.choice((0, 0, 1, 2))))
     kinds = _some(chance, words.EVIDENCE, chance.choice((0, 0, 0, 1, 2)))
     return {
         "budgets": budgets,
@@ -211,7 +218,5 @@ def _waiver(chance: Random, soft: list[str], number: int) -> Waiver:
     )
 
 
-def _some(chance: Random, of: Any, count: int) -> tuple[Any, ...]:  # noqa: ANN401  # any sequence's items
+def _some(chance: Random, of: Any, count: int) -> tuple[Any, ...]:
     return tuple(chance.sample(list(of), min(count, len(of))))
-
-

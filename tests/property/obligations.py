@@ -117,7 +117,7 @@ def _is_yes(vote: dict[str, Any]) -> bool:
 def _slot(person: str, asked: dict[str, Approval], facts: dict[str, Any]) -> str:
     """Return the one role a person counts for: the first asked for of those voted for, however and whenever."""
     votes = [vote for vote in facts["approvals"] if vote.get("by") == person]
-    return min(vote["role"] for vote in votes if vote["role"] in asked)
+    return min(str(vote["role"]) for vote in votes if vote["role"] in asked)
 
 
 def _is_valid(vote: dict[str, Any], asked: dict[str, Approval], facts: dict[str, Any], subject: str) -> bool:

@@ -3,6 +3,8 @@
 Every judgement is True, False, or None for unknown. Globs are walked, not translated; numbers are compared by their text.
 """
 
+# ruff: noqa: ANN401  # values here are JSON of any kind
+
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +18,14 @@ from orchestrator.model import Condition, Operator
 
 Kleene: TypeAlias = bool | None
 
-SEPARATORS = {"subjects": "", "repositories": "/", "branches": "/", "head_branches": "/", "file_globs": "/", "tools": ":"}
+SEPARATORS = {
+    "subjects": "",
+    "repositories": "/",
+    "branches": "/",
+    "head_branches": "/",
+    "file_globs": "/",
+    "tools": ":",
+}
 
 
 class _Missing:
@@ -165,7 +174,7 @@ def expand(pattern: str) -> tuple[str, ...]:
 
 
 @cache
-def _walk(pattern: str, text: str, separator: str, at_start: bool) -> bool:
+def _walk(pattern: str, text: str, separator: str, at_start: bool) -> bool:  # noqa: FBT001  # cached by position
     """Match step by step; `at_start` says that a segment of the pattern begins here."""
     if not pattern:
         return not text
@@ -225,7 +234,7 @@ def _step(value: Any, segments: list[str]) -> list[Any]:
     return [found for item in inner for found in _step(item, rest)]
 
 
-def _judge(element: Any, operator: Operator, request: dict[str, Any]) -> Kleene:
+def _judge(element: Any, operator: Operator, request: dict[str, Any]) -> Kleene:  # noqa: PLR0911  # a row of the table each
     values = operator.values
     match operator.name:
         case "exists":

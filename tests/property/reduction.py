@@ -1,5 +1,7 @@
 """A failing trial made small: drop what can go, as long as it still fails, and print what is left so that a person can read it."""
 
+# ruff: noqa: ANN401  # values here are JSON of any kind
+
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
@@ -45,13 +47,13 @@ def readable(trial: Trial) -> str:
     return "\n".join(lines)
 
 
-def _shown(value: Any, hidden: set[str]) -> str:  # noqa: ANN401  # any of the domain's values
+def _shown(value: Any, hidden: set[str]) -> str:
     shown = [(each.name, getattr(value, each.name)) for each in fields(value) if each.name not in hidden]
     said = [f"{name}={_plain(what)}" for name, what in shown if what not in (None, (), {}, "", False)]
     return f"{type(value).__name__}({', '.join(said)})"
 
 
-def _plain(value: Any) -> str:  # noqa: ANN401  # any of the domain's values
+def _plain(value: Any) -> str:
     if isinstance(value, tuple) and value and isinstance(value[0], Condition):
         return str({each.path: {op.name: op.values for op in each.operators} for each in value})
     if isinstance(value, dict):
@@ -105,7 +107,8 @@ def _smaller_rules(rule: Rule) -> Iterator[Rule]:
     for name in _DROPPABLE:
         owned = getattr(rule, name)
         for at in range(len(owned)):
-            yield replace(rule, **{name: _without(owned, at)})
+            changed: dict[str, Any] = {name: _without(owned, at)}
+            yield replace(rule, **changed)
     for at, condition in enumerate(rule.when):
         for number in range(len(condition.operators) if len(condition.operators) > 1 else 0):
             fewer = replace(condition, operators=_without(condition.operators, number))
@@ -119,7 +122,7 @@ def _smaller_requests(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 yield {**request, part: smaller}
 
 
-def _smaller_values(value: Any, *, top: bool = False) -> Iterator[Any]:  # noqa: ANN401  # JSON
+def _smaller_values(value: Any, *, top: bool = False) -> Iterator[Any]:
     if isinstance(value, dict):
         for key, inner in value.items():
             if not (top and key in {"type", "id", "name"}) and key not in _KEPT:

@@ -1,5 +1,7 @@
 """Requests and facts out of chance: most of them sound, many with something missing, null, empty or of the wrong type."""
 
+# ruff: noqa: ANN401  # values here are JSON of any kind
+
 from random import Random
 from typing import Any
 
@@ -37,7 +39,7 @@ def _arguments(chance: Random, name: str) -> dict[str, Any]:
     return {each: _value(chance, each) for each in can if chance.random() < 0.6}
 
 
-def _value(chance: Random, name: str) -> Any:  # noqa: ANN401  # JSON
+def _value(chance: Random, name: str) -> Any:  # noqa: PLR0911  # a name each
     if chance.random() < 0.25:
         return chance.choice(words.VALUES)
     match name:
@@ -55,7 +57,7 @@ def _value(chance: Random, name: str) -> Any:  # noqa: ANN401  # JSON
     return chance.choice(words.VALUES)
 
 
-def _item(chance: Random) -> Any:  # noqa: ANN401  # JSON
+def _item(chance: Random) -> Any:
     if chance.random() < 0.1:
         return chance.choice((5, None, [], "main"))
     item: dict[str, Any] = {}
@@ -81,7 +83,7 @@ def _resource(chance: Random, name: str) -> dict[str, Any]:
     return resource
 
 
-def _property(chance: Random, name: str) -> Any:  # noqa: ANN401  # JSON
+def _property(chance: Random, name: str) -> Any:
     odd = chance.random() < 0.08
     if name == "files":
         if odd:
@@ -95,7 +97,11 @@ def _property(chance: Random, name: str) -> Any:  # noqa: ANN401  # JSON
 def _file(chance: Random, path: str) -> dict[str, Any]:
     file: dict[str, Any] = {"path": path}
     if chance.random() < 0.7:
-        file |= {"status": chance.choice("AMD"), "mode": chance.choice(("100644", "100755", "120000", 5)), "blob": "9f2c"}
+        file |= {
+            "status": chance.choice("AMD"),
+            "mode": chance.choice(("100644", "100755", "120000", 5)),
+            "blob": "9f2c",
+        }
     return file
 
 
@@ -113,7 +119,9 @@ def _facts(chance: Random, name: str) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "request_errors": [],
         "point": chance.choice(("ci", "tick", "agent", "run", "api")),
-        "time": words.NOW if chance.random() < 0.9 else chance.choice(("2026-03-01T12:00:00.000000001Z", "2026-03-01T13:00:00+01:00")),
+        "time": words.NOW
+        if chance.random() < 0.9
+        else chance.choice(("2026-03-01T12:00:00.000000001Z", "2026-03-01T13:00:00+01:00")),
         "override": chance.choice((None, None, None, None, "enforce", "warn")),
         "action_digest": ACTION_DIGEST,
         "change_digest": chance.choice((None, CHANGE_DIGEST)),
@@ -155,16 +163,26 @@ def _proof(chance: Random) -> dict[str, Any]:
 
 
 def _vote(chance: Random) -> dict[str, Any]:
-    minutes = ("T12:00:00Z", "T11:30:00Z", "T11:30:00Z", "T11:00:00Z", "T11:00:00.000000001Z", "T10:00:00Z", "T12:00:01Z")
-    at = chance.choice((*(f"2026-03-01{each}" for each in minutes), "2026-02-28T11:00:00Z", "2026-03-01T13:00:00+02:00"))
+    minutes = (
+        "T12:00:00Z",
+        "T11:30:00Z",
+        "T11:30:00Z",
+        "T11:00:00Z",
+        "T11:00:00.000000001Z",
+        "T10:00:00Z",
+        "T12:00:01Z",
+    )
+    at = chance.choice(
+        (*(f"2026-03-01{each}" for each in minutes), "2026-02-28T11:00:00Z", "2026-03-01T13:00:00+02:00")
+    )
     vote: dict[str, Any] = {
-        "role": chance.choice(words.ROLES),
+        "role": chance.choice((*words.ASKED_ROLES, *words.ASKED_ROLES, *words.ROLES)),
         "by": chance.choice(words.PEOPLE),
         "at": at if chance.random() < 0.97 else chance.choice(("yesterday", None)),
         "digest": chance.choice((ACTION_DIGEST, CHANGE_DIGEST, CHANGE_DIGEST, "sha256:other")),
     }
-    if chance.random() < 0.3:
-        vote["decision"] = chance.choice(("approve", "approve", "reject"))
+    if chance.random() < 0.4:
+        vote["decision"] = chance.choice(("approve", "reject"))
     return vote
 
 
@@ -174,4 +192,8 @@ def _counter(chance: Random, budget: tuple[str, str, str | None]) -> dict[str, A
     if window or chance.random() < 0.5:
         counter["window"] = window
     spent = chance.choice((0, 0, 0, 400_000, 500_000, 800_000, 999_999, 1_000_000, 2_500_000))
-    return counter | {"spent": spent, "reserved": chance.choice((0, 0, 500_000)), "estimate": chance.choice((0, 0, 1, 1_500_000))}
+    return counter | {
+        "spent": spent,
+        "reserved": chance.choice((0, 0, 500_000)),
+        "estimate": chance.choice((0, 0, 1, 1_500_000)),
+    }

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator import bundle, opa
@@ -26,7 +26,7 @@ _POLICY: dict[str, Any] = {
     "stages": ["dev"],
     "packs": [{"digest": "sha256:" + "1" * 64, "name": "acme"}],
     "limit": Decimal("5.00"),
-    "text": "é\u2028\u2029<>&\x7f\x1f\"\\\b\U0001f600",
+    "text": 'é\u2028\u2029<>&\x7f\x1f"\\\b\U0001f600',
     "\ufffe": {"\U0001f600": 12345678901234567890123},
 }
 
@@ -35,9 +35,7 @@ def _pem(key: Any) -> tuple[bytes, bytes]:  # noqa: ANN401  # of any kind
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return private, public
 
 
@@ -76,7 +74,7 @@ def _again(data: bytes, change: Callable[[dict[str, bytes]], object]) -> bytes:
 def test_a_bundle_holds_what_the_architecture_says(built: bundle.Built) -> None:
     files = _entries(built.data)
 
-    assert [".manifest", "data.json", "orch/match/match.rego", "orch/orch.rego", "packs/acme/extra.rego"] == list(files)
+    assert list(files) == [".manifest", "data.json", "orch/match/match.rego", "orch/orch.rego", "packs/acme/extra.rego"]
     assert {"revision": built.digest, "roots": [""], "rego_version": 1} == json.loads(files[".manifest"])
     assert json.loads(files["data.json"])["policy"]["digest"] == built.digest
     assert b'"limit":5.00,' in files["data.json"]
@@ -96,6 +94,7 @@ def test_equal_parts_give_equal_bytes(built: bundle.Built, library: Path) -> Non
     assert bundle.build(turned, _MODULES, library=library) == built
 
 
+@settings(max_examples=30)
 @given(st.dictionaries(st.text(max_size=3).filter(lambda key: key != "digest"), st.integers() | st.text(max_size=5)))
 def test_what_was_built_is_read_back(policy: dict[str, Any]) -> None:
     try:
@@ -112,7 +111,8 @@ def test_what_was_built_is_read_back(policy: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["extra.rego", "orch/evil.rego", "packs/../orch/x.rego", "packs//x.rego", "packs/a/.x.rego", "packs/a/x.json"]
+    "name",
+    ["extra.rego", "orch/evil.rego", "packs/../orch/x.rego", "packs//x.rego", "packs/a/.x.rego", "packs/a/x.json"],
 )
 def test_a_module_cannot_be_bundled_elsewhere(name: str, library: Path) -> None:
     with pytest.raises(DecisionError, match="cannot be bundled"):
@@ -260,7 +260,11 @@ def test_the_signature_of_another_bundle_is_refused(built: bundle.Built, library
 @pytest.mark.parametrize(
     "document",
     [b"{}", b"[]", b'{"signatures":[]}', b'{"signatures":["a"]}', b'{"signatures":["a.b.c"]}', b'{"signatures":[1]}']
-    + [b'{"signatures":["a.b.c","a.b.c"]}', b'{"signatures":["a.b.c"],"plugin":"x"}', b'{"signatures":["\xc3\xa9.b.c"]}'],
+    + [
+        b'{"signatures":["a.b.c","a.b.c"]}',
+        b'{"signatures":["a.b.c"],"plugin":"x"}',
+        b'{"signatures":["\xc3\xa9.b.c"]}',
+    ],
 )
 def test_a_malformed_signature_is_refused(built: bundle.Built, document: bytes) -> None:
     with pytest.raises(DecisionError, match="signature|signed"):
@@ -306,7 +310,7 @@ def _accepted_by_opa(folder: Path, data: bytes, public: bytes = _PUBLIC) -> bool
         capture_output=True,
         text=True,
     )
-    assert made.returncode == 0 or "signature" in made.stderr or "digest" in made.stderr or "bundle" in made.stderr
+    assert made.returncode == 0 or "signed.tar.gz" in made.stdout + made.stderr
     return made.returncode == 0
 
 

@@ -74,7 +74,7 @@ def _leads_somewhere(link: str, page: Path) -> bool:
     return not anchor or target.suffix != ".md" or anchor in _anchors(target)
 
 
-def test_the_page_of_actions_says_what_the_catalogue_says() -> None:
+def test_golden_the_page_of_actions_says_what_the_catalogue_says() -> None:
     page = ROOT / "docs" / "actions.md"
     if IS_REWRITING:
         page.write_text(actions_page(), encoding="utf-8")

@@ -20,16 +20,33 @@ def pack(folder: Path, name: str = "p", *, default: str = "deny", rest: str = ""
     return file
 
 
-def test_a_folder_is_read_whole_but_for_what_is_hidden_or_leads_out(tmp_path: Path) -> None:
+def test_packs_are_what_lies_in_the_folder_itself(tmp_path: Path) -> None:
     folder = tmp_path / "packs"
     pack(folder, "a")
-    pack(folder / "deep", "b")
-    pack(folder / ".hidden", "c")
+    pack(folder, "b")
+    pack(folder / "deep", "x")
+    pack(folder / "tests", "z")
+    pack(folder, ".hidden")
     (folder / "out.yaml").symlink_to(pack(tmp_path / "elsewhere", "d"))
     (folder / "loop").symlink_to(folder)
     (folder / "broken.yaml").symlink_to(folder / "broken.yaml")
 
     assert [each.name for each in read_draft([str(folder)]).own_packs] == ["a", "b"]
+
+
+def test_tests_lie_beside_the_pack_or_in_its_folder_of_tests(tmp_path: Path) -> None:
+    head = "apiVersion: orch/v1\nkind: PolicyTest\nmetadata: {name: t}\ntests:\n"
+    case = "  - {name: %s, action: comment, expect: {outcome: deny}}\n"
+    pack(tmp_path)
+    for name in ("a", "tests/b", "tests/deep/c", "tests/.hidden/d", "other/e"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"{name}.yaml").write_text(head + case % name)
+        (tmp_path / f"{name}_test.rego").write_text("package x\n")
+
+    draft = read_draft([str(tmp_path)])
+
+    assert [case.name for case in draft.cases] == ["a", "tests/b", "tests/deep/c"]
+    assert [path.name for path in draft.rego_tests] == ["a_test.rego", "b_test.rego", "c_test.rego"]
 
 
 @pytest.mark.parametrize(
@@ -127,5 +144,21 @@ def test_a_path_that_cannot_be_read_is_a_wrong_call(tmp_path: Path, monkeypatch:
         read_draft([path])
 
 
+def test_the_folder_that_a_repository_names_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "orch.yaml").write_text("packs: rules\n")
+    pack(tmp_path / "rules", default="inherit")
+    (tmp_path / "deep").mkdir()
+    monkeypatch.chdir(tmp_path / "deep")
+
+    assert [each.prefix for each in read_draft([]).own_packs] == ["repo:p"]
+    assert [each.prefix for each in read_draft(["../rules"]).own_packs] == ["repo:p"]
+
+
 def test_a_folder_without_a_pack_is_told(tmp_path: Path) -> None:
+    (tmp_path / "tests.yaml").write_text(
+        "apiVersion: orch/v1\nkind: PolicyTest\nmetadata: {name: t}\n"
+        "tests: {name: a, action: comment, expect: {outcome: deny}}\n"
+    )
+
     assert check([str(tmp_path)], opa.find(), 0).problems[0].seen == "no pack"

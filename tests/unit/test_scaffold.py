@@ -17,9 +17,10 @@ from orchestrator.scaffold import scaffold
 def test_a_new_pack_validates_and_its_tests_pass(tmp_path: Path, name: str, below: str) -> None:
     files = scaffold(name, tmp_path / below)
 
-    draft = read_draft([str(tmp_path / below / name)])
-    assert {file.name for file in files} == {"pack.yaml", "tests.yaml", "README.md"}
-    assert [pack.layer for pack in draft.own_packs] == [Layer.REPO if below.startswith(".") else Layer.ORG]
+    is_repo = below.startswith(".")
+    draft = read_draft([str(tmp_path if is_repo else tmp_path / below / name)])
+    assert len(files) == (2 if is_repo else 3)
+    assert [pack.layer for pack in draft.own_packs] == [Layer.REPO if is_repo else Layer.ORG]
     assert [problem for problem in problems(draft, opa.find(), 0) if not problem.is_warning] == []
     assert run_tests([draft], opa.find()).is_ok
 
@@ -39,6 +40,17 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         scaffold("acme", tmp_path)
 
     assert list((tmp_path / "acme").iterdir()) == []
+
+
+def test_a_second_pack_of_a_repository_is_no_trouble_but_the_same_is(tmp_path: Path) -> None:
+    folder = tmp_path / ".orch" / "packs"
+    scaffold("one", folder)
+    scaffold("two", folder)
+
+    with pytest.raises(UsageError, match="is there already"):
+        scaffold("one", folder)
+
+    assert run_tests([read_draft([str(tmp_path)])], opa.find()).is_ok
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:

@@ -1,0 +1,109 @@
+"""What was measured, as values, and as `RESULTS.md`."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from timing import Ratio, Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One number that has a goal."""
+
+    what: str
+    measured: float
+    goal: float
+    unit: str = "times"
+    """`times` (a ratio), `s` or `MB`."""
+    is_at_least: bool = False
+    """The goal is a lower bound."""
+    quartiles: tuple[float, float] | None = None
+    missing: str = ""
+    """Why there is no number; then nothing holds."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the goal is met."""
+        if self.missing:
+            return False
+        return self.measured >= self.goal if self.is_at_least else self.measured <= self.goal
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One comparison."""
+
+    title: str
+    about: str
+    """What was compared, and how."""
+    timings: tuple[tuple[str, Timing], ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    notes: tuple[str, ...] = ()
+    table: tuple[tuple[str, ...], ...] = field(default=())
+    """Further numbers; the first row is the head."""
+
+
+def of_ratio(what: str, found: Ratio, goal: float, *, is_at_least: bool = False) -> Verdict:
+    """Return the verdict on a ratio."""
+    return Verdict(what, found.value, goal, is_at_least=is_at_least, quartiles=found.quartiles)
+
+
+def markdown(sections: Sequence[Section], versions: Iterable[tuple[str, str]], date: str, *, is_quick: bool) -> str:
+    """Return the whole of `RESULTS.md`."""
+    lines = [
+        "# Measured",
+        "",
+        f"Written by `make bench` on {date}; do not edit. `bench/README.md` says what is measured and how.",
+    ]
+    if is_quick:
+        lines.append("\n**A quick run: few rounds, for trying things out. Its numbers prove nothing.**")
+    lines += ["", *_table([("what", "version"), *versions]), "", "## Goals", ""]
+    verdicts = [verdict for section in sections for verdict in section.verdicts]
+    lines += _table([("what", "measured", "quartiles", "goal", "holds"), *map(_verdict_row, verdicts)])
+    held = sum(verdict.holds for verdict in verdicts)
+    lines += ["", f"{held} of {len(verdicts)} goals hold."]
+    for section in sections:
+        lines += ["", f"## {section.title}", "", section.about]
+        if section.timings:
+            rows = [(name, *_timing_cells(timing)) for name, timing in section.timings]
+            lines += ["", *_table([("contender", "median", "quartiles", "rounds"), *rows])]
+        if section.table:
+            lines += ["", *_table(section.table)]
+        lines += [f"\n{note}" for note in section.notes]
+    return "\n".join(lines) + "\n"
+
+
+def _verdict_row(verdict: Verdict) -> tuple[str, ...]:
+    sign = ">=" if verdict.is_at_least else "<="
+    goal = f"{sign} {_number(verdict.goal, verdict.unit)}"
+    if verdict.missing:
+        return verdict.what, "-", "-", goal, f"not measured: {verdict.missing}"
+    spread = " - ".join(_number(value, verdict.unit) for value in verdict.quartiles or ()) or "-"
+    return verdict.what, _number(verdict.measured, verdict.unit), spread, goal, "yes" if verdict.holds else "**no**"
+
+
+def _number(value: float, unit: str) -> str:
+    match unit:
+        case "times":
+            return f"{value:.2f}"
+        case "s":
+            return f"{value:.2f} s"
+        case _:
+            return f"{value:.0f} {unit}"
+
+
+def _timing_cells(timing: Timing) -> tuple[str, str, str]:
+    first, third = timing.quartiles
+    return duration(timing.p50), f"{duration(first)} - {duration(third)}", str(len(timing.values))
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in the unit that suits them."""
+    if seconds < 0.001:
+        return f"{seconds * 1e6:.0f} us"
+    return f"{seconds * 1e3:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return [lines[0], "|" + "---|" * len(rows[0]), *lines[1:]]
