@@ -1,14 +1,15 @@
 """Decisions per second against Cedar in the same process, on rules that say the same."""
 
-from itertools import cycle, islice
+from itertools import cycle
 from typing import Any
 
 import ruleset
-from orchestrator import Policy, Question
 from peers import Peer
 from report import Section, Verdict, of_ratio
 from timing import Ratio, Timing, in_turns, ratio
 from work import Work, outcome
+
+from orchestrator import Policy, Question
 
 _RULES, _GOAL, _BATCH = 1_000, 4, 64
 _WHAT = "decisions/s at 1,000 rules against cedarpy"
@@ -17,7 +18,10 @@ _WHAT = "decisions/s at 1,000 rules against cedarpy"
 def measure(work: Work, peer: Peer) -> Section:
     """Compare single and batched decisions about one changed file each."""
     if not peer.path:
-        missing = (Verdict(f"{_WHAT}, {how}", 0, _GOAL, is_at_least=True, missing=peer.missing) for how in ("one by one", "batched"))
+        missing = (
+            Verdict(f"{_WHAT}, {how}", 0, _GOAL, is_at_least=True, missing=peer.missing)
+            for how in ("one by one", "batched")
+        )
         return Section("Cedar", "cedarpy is not to be had here.", verdicts=tuple(missing))
     import cedarpy
 
@@ -45,9 +49,12 @@ def measure(work: Work, peer: Peer) -> Section:
     def text_of_theirs() -> None:
         cedarpy.is_authorized(theirs[next(turns)], text, [])
 
-    single = in_turns({"orch, one": one_of_ours, "cedarpy, one, policies parsed before": one_of_theirs}, work.rounds(1_000))
+    single = in_turns(
+        {"orch, one": one_of_ours, "cedarpy, one, policies parsed before": one_of_theirs}, work.rounds(1_000)
+    )
     many = in_turns(
-        {f"orch, {_BATCH} at once": many_of_ours, f"cedarpy, {_BATCH} at once, policies parsed before": many_of_theirs}, work.rounds(100)
+        {f"orch, {_BATCH} at once": many_of_ours, f"cedarpy, {_BATCH} at once, policies parsed before": many_of_theirs},
+        work.rounds(100),
     )
     as_text = in_turns({"cedarpy, one, policies given as text": text_of_theirs}, work.rounds(30))
     ours, other = single.values()
@@ -56,7 +63,7 @@ def measure(work: Work, peer: Peer) -> Section:
     return Section(
         f"Cedar, {_RULES:,} rules",
         "Both are called from this process, in turns, about pull requests with one changed file in 64 repositories (Cedar has no word for "
-        "\"any of these files\"). A decision of ours crosses a socket, names rules and messages and carries digests; Cedar's stays in the "
+        '"any of these files"). A decision of ours crosses a socket, names rules and messages and carries digests; Cedar\'s stays in the '
         "process. Ratios are of decisions per second, to a cedarpy that parsed its policies before.",
         timings=(*single.items(), *many.items(), *as_text.items()),
         verdicts=(

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import ruleset
-from orchestrator import Policy, opa
 from peers import Peer
 from report import Section, Verdict, of_ratio
 from timing import in_turns, process, ratio
 from work import Work, orch, outcome
+
+from orchestrator import Policy, opa
 
 GOALS = {25: 2.2, 1_000: 0.45}
 _PATHS = 20

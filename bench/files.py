@@ -38,6 +38,12 @@ def measure(work: Work) -> Section:
         table=(("files", "median", "quartiles", "Python's most", "OPA's most", "outcome"), *rows),
         verdicts=(
             Verdict(what, times.p50, _GOAL_S, "s", quartiles=times.quartiles),
-            Verdict(f"{what}, peak memory", together, _GOAL_MB, "MB", missing="" if together else "this system does not tell"),
+            Verdict(
+                f"{what}, peak memory",
+                together,
+                _GOAL_MB,
+                "MB",
+                missing="" if together else "this system does not tell",
+            ),
         ),
     )

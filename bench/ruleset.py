@@ -209,33 +209,38 @@ def _tests(pattern: str) -> list[tuple[str, str]]:
     return [("is", pattern)]
 
 
-def cerbos(chosen: Iterable[GeneratedRule]) -> dict[str, str]:
-    """Return the rules as Cerbos resource policies by file name: a kind of resource for each repository, found by its name."""
-    by_repository: dict[str, list[GeneratedRule]] = {}
+def cerbos(chosen: Iterable[GeneratedRule], *, by_kind: bool) -> dict[str, str]:
+    """Return the rules as Cerbos resource policies, by file name.
+
+    As one policy whose conditions name the repository, or `by_kind`: with a kind of resource for each repository, so that Cerbos finds the
+    few rules by name.
+    """
+    policies: dict[str, list[GeneratedRule]] = {}
     for rule in chosen:
-        by_repository.setdefault(rule.repository, []).append(rule)
-    return {f"{cerbos_kind(name)}.yaml": _cerbos_policy(name, own) for name, own in by_repository.items()}
+        policies.setdefault(cerbos_kind(rule.repository, by_kind=by_kind), []).append(rule)
+    return {f"{kind}.yaml": _cerbos_policy(kind, own, by_kind=by_kind) for kind, own in policies.items()}
 
 
-def cerbos_kind(repository: str) -> str:
-    """Return the kind of resource that stands for a repository."""
-    return repository.replace("/", "-")
+def cerbos_kind(repository: str, *, by_kind: bool) -> str:
+    """Return the kind of resource that a repository is."""
+    return repository.replace("/", "-") if by_kind else "repository"
 
 
-def _cerbos_policy(repository: str, own: Iterable[GeneratedRule]) -> str:
-    head = f"apiVersion: api.cerbos.dev/v1\nresourcePolicy:\n  resource: {cerbos_kind(repository)}\n  version: default\n  rules:\n"
-    return head + "".join(map(_cerbos_rule, own))
+def _cerbos_policy(kind: str, own: Iterable[GeneratedRule], *, by_kind: bool) -> str:
+    head = f"apiVersion: api.cerbos.dev/v1\nresourcePolicy:\n  resource: {kind}\n  version: default\n  rules:\n"
+    return head + "".join(_cerbos_rule(rule, by_kind=by_kind) for rule in own)
 
 
-def _cerbos_rule(rule: GeneratedRule) -> str:
+def _cerbos_rule(rule: GeneratedRule, *, by_kind: bool) -> str:
     effect = "EFFECT_ALLOW" if rule.effect == "allow" else "EFFECT_DENY"
     roles = '["agent"]' if rule.is_for_agents else '["*"]'
-    text = f"    - {{name: {rule.id}, actions: [{', '.join(rule.actions)}], effect: {effect}, roles: {roles}"
+    conditions = [] if by_kind else [f'R.id == "{rule.repository}"']
     if rule.branches:
-        text += f", condition: {{match: {{expr: '{_cel(rule.branches, 'R.attr.branch')}'}}}}"
+        conditions.append(f"({_cel(rule.branches, 'R.attr.branch')})")
     if rule.files:
-        text += f", condition: {{match: {{expr: 'R.attr.files.exists(f, {_cel(rule.files, 'f')})'}}}}"
-    return text + "}\n"
+        conditions.append(f"R.attr.files.exists(f, {_cel(rule.files, 'f')})")
+    condition = f", condition: {{match: {{expr: '{' && '.join(conditions)}'}}}}" if conditions else ""
+    return f"    - {{name: {rule.id}, actions: [{', '.join(rule.actions)}], effect: {effect}, roles: {roles}{condition}}}\n"
 
 
 def _cel(patterns: Iterable[str], name: str) -> str:
@@ -243,9 +248,9 @@ def _cel(patterns: Iterable[str], name: str) -> str:
     return " || ".join(shapes[kind].format(name, text) for pattern in patterns for kind, text in _tests(pattern))
 
 
-def cerbos_resource(asked: dict[str, Any]) -> dict[str, Any]:
+def cerbos_resource(asked: dict[str, Any], *, by_kind: bool) -> dict[str, Any]:
     """Return what Cerbos is asked about a request of ours; a check names one principal and any number of these."""
-    properties = asked["resource"]["properties"]
+    repository, properties = asked["resource"]["id"], asked["resource"]["properties"]
     attributes = {"branch": properties["branch"], "files": [file["path"] for file in properties["files"]]}
-    kind = cerbos_kind(asked["resource"]["id"])
-    return {"resource": {"kind": kind, "id": "it", "attr": attributes}, "actions": [asked["action"]["name"]]}
+    resource = {"kind": cerbos_kind(repository, by_kind=by_kind), "id": repository, "attr": attributes}
+    return {"resource": resource, "actions": [asked["action"]["name"]]}

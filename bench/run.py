@@ -1,6 +1,6 @@
 """Measures what a decision costs, beside the tools one would use instead, and writes `RESULTS.md`.
 
-    python bench/run.py [--quick] [--only library,command,rules,start,files,cedar,cerbos] [--date YYYY-MM-DD] [--out FILE]
+python bench/run.py [--quick] [--only library,command,rules,start,files,cedar,cerbos] [--date YYYY-MM-DD] [--out FILE]
 """
 
 import argparse
@@ -20,8 +20,9 @@ import library
 import peers
 import report
 import scale
-from orchestrator import opa
 from work import Work, prepared
+
+from orchestrator import opa
 
 _RESULTS = Path(__file__).resolve().with_name("RESULTS.md")
 
@@ -40,7 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "cedar": lambda work: cedar.measure(work, cedarpy),
         "cerbos": lambda work: cerbos.measure(work, cerbos_peer),
     }
-    chosen = [name for name in parts if not options.only or any(name.startswith(one) for one in options.only.split(","))]
+    chosen = [
+        name for name in parts if not options.only or any(name.startswith(one) for one in options.only.split(","))
+    ]
     sections = []
     with prepared(is_quick=options.quick) as work:
         for name in chosen:
@@ -59,7 +62,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     parser = argparse.ArgumentParser(description="Measure orch; the whole takes about ten minutes.")
     parser.add_argument("--quick", action="store_true", help="few rounds; prints only, unless --out says where to")
-    parser.add_argument("--only", default="", help="parts by the beginning of their names, with commas; prints only, unless --out")
+    parser.add_argument(
+        "--only", default="", help="parts by the beginning of their names, with commas; prints only, unless --out"
+    )
     parser.add_argument("--date", default=today, help="what the report is dated (today, UTC)")
     parser.add_argument("--out", type=Path, help=f"write here instead of bench/{_RESULTS.name}")
     return parser.parse_args(arguments)

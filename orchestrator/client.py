@@ -7,9 +7,11 @@ longer than most answers do.
 import json
 import os
 import time
+from _socket import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET
 from _socket import socket as Socket  # noqa: N812  # the class is lower-case there
 from _thread import allocate_lock
 from collections.abc import Callable
+from struct import pack
 from typing import Any, Self
 
 from orchestrator.engine import DEADLINE_S, UNDEFINED_ADVICE, listed
@@ -20,6 +22,7 @@ ANSWER_BYTES = 512 * 2**20
 
 _RECEIVE = 1 << 16
 _OK = 200
+_USUAL, _LENGTH = b"HTTP/1.1 200 OK\r\n", b"\r\nContent-Length: "
 _TOUCH_S = 0.2
 """How often the mark that keeps a sidecar alive is renewed at most."""
 _HEAD = b" HTTP/1.1\r\nHost: orch\r\nContent-Type: application/json\r\nContent-Length: "
@@ -121,7 +124,7 @@ class Connection:
             return self._socket
         self.close()
         self._socket = self._connect()
-        self._socket.settimeout(self._deadline_s)
+        limit(self._socket, self._deadline_s)
         self._owner = os.getpid()
         return self._socket
 
@@ -138,7 +141,7 @@ class Connection:
 def version(connection: Socket) -> str:
     """Return the version of the OPA on this connection, and hang up; empty when it does not say within a second."""
     query = b'{"query":"version := opa.runtime().version"}'
-    connection.settimeout(1.0)
+    limit(connection, 1.0)
     try:
         body = exchange(connection, b"POST /v1/query%b%d\r\n\r\n%b" % (_HEAD, len(query), query), 1.0)[1]
         return str(json.loads(body)["result"][0]["version"])
@@ -151,7 +154,7 @@ def version(connection: Socket) -> str:
 def exchange(connection: Socket, message: bytes, deadline_s: float) -> tuple[int, bytes]:
     """Send one HTTP request and return status and body of the response.
 
-    The connection's own timeout holds for each step; `deadline_s` holds for all of them.
+    The limit that `limit` has set holds for each step; `deadline_s` holds for all of them.
 
     Raises:
         Lost: the other side hung up before the response was complete.
@@ -160,8 +163,14 @@ def exchange(connection: Socket, message: bytes, deadline_s: float) -> tuple[int
     until_s = time.monotonic() + deadline_s
     try:
         connection.sendall(message)
-        return _response(connection, until_s)
-    except TimeoutError as error:
+        data = connection.recv(_RECEIVE)
+        if data.startswith(_USUAL):  # the short way for what OPA nearly always says
+            end = data.find(b"\r\n\r\n")
+            at = data.find(_LENGTH, 0, end)
+            if at > 0 and data[at + len(_LENGTH) : data.find(b"\r", at + 2)] == b"%d" % (len(data) - end - 4):
+                return _OK, data[end + 4 :]
+        return _response(connection, data, until_s)
+    except (TimeoutError, BlockingIOError) as error:
         raise DecisionError(
             f"OPA gave no answer within {deadline_s:g} s",
             advice="`orch sidecar stop --all` ends a process that hangs; ORCH_DEADLINE grants more seconds",
@@ -170,9 +179,18 @@ def exchange(connection: Socket, message: bytes, deadline_s: float) -> tuple[int
         raise Lost from error
 
 
-def _response(connection: Socket, until_s: float) -> tuple[int, bytes]:
-    data = connection.recv(_RECEIVE)
-    while (end := data.find(b"\r\n\r\n")) < 0:
+def limit(connection: Socket, step_s: float) -> None:
+    """Limit how long one step (connect, send, receive) may take.
+
+    By the kernel, not by `settimeout`: that polls before each step, which took 40 us of 160 on a busy machine.
+    """
+    step = pack("ll", int(step_s), max(int(step_s % 1 * 1_000_000), 0 if step_s >= 1 else 1))  # nothing at all is forever
+    connection.setsockopt(SOL_SOCKET, SO_RCVTIMEO, step)
+    connection.setsockopt(SOL_SOCKET, SO_SNDTIMEO, step)
+
+
+def _response(connection: Socket, data: bytes, until_s: float) -> tuple[int, bytes]:
+    while data and (end := data.find(b"\r\n\r\n")) < 0:
         data += _more(connection, until_s)
         if len(data) > _RECEIVE:
             break

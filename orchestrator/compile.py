@@ -198,13 +198,13 @@ def _condition(condition: Condition, *, is_loose: bool) -> dict[str, Any]:
 
 
 def steps(path: str) -> list[list[str]]:
-    """Return a path's segments, cut after each `[]`: `a.b[].c` is `[["a", "b"], ["c"]]`."""
+    """Return a path's segments, cut after each `[]`: `a.b[].c` is `[["a", "b"], ["c"]]`, `a[]` is `[["a"], []]`."""
     cut: list[list[str]] = [[]]
     for segment in path.split("."):
         cut[-1].append(segment.removesuffix("[]"))
         if segment.endswith("[]"):
             cut.append([])
-    return [step for step in cut if step]
+    return cut
 
 
 def _operator(operator: Operator) -> dict[str, Any]:

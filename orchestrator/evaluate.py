@@ -145,8 +145,11 @@ class _Place:
 
     @property
     def base_commit(self) -> str | None:
-        """Where packs of the repository are read when its own change is judged; "" where it has no base."""
-        return self.change.merge_base if self.change else None
+        """Where the packs of this checkout are read when its own change is judged; "" where it has no base.
+
+        Not the merge base: its author chooses that, and could choose a time of laxer packs.
+        """
+        return self.change.base if self.change else None
 
     def subject(self, roster: Mapping[str, Any]) -> str:
         """Who asks, as far as the host knows: the operator's word, else the CI's login, else the OS user."""

@@ -52,7 +52,7 @@ def _start(seat: Seat, bundle_file: Path, digest: str, until_s: float) -> Socket
             words = log_tail(seat, said_before)
             raise DecisionError(f"OPA did not start: {words or 'it said nothing'}", advice="`orch doctor` checks OPA")
         pause(seat, until_s)
-    made.settimeout(max(1.0, until_s - time.monotonic()))
+    client.limit(made, max(1.0, until_s - time.monotonic()))
     try:
         client.exchange(made, b"GET /health HTTP/1.1\r\nHost: orch\r\n\r\n", START_S)
     except BaseException as error:

@@ -68,7 +68,7 @@ def load(
         digest=prepared.digest,
         declared=frozenset(prepared.declared),
         roster=prepared.roster,
-        claims=("the packs were read from a working tree",) if gathered.is_claimed else (),
+        claims=gathered.claims,
         notes=(*gathered.notes, *prepared.warnings),
     )
 
@@ -152,7 +152,7 @@ def _check_modules(engine: Any, data: bytes) -> None:  # noqa: ANN401  # opa.Opa
     if complaints:
         raise PackError(
             [
-                Problem(one.file, one.line, one.column, one.message, "a module that compiles under our capabilities")
+                Problem(one.file, one.row, one.column, one.message, "a module that compiles under our capabilities")
                 for one in complaints
             ],
             advice="modules may not ask the network, the clock or chance: such facts come with the request",

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator import place
+from orchestrator.client import limit
+from orchestrator.engine import DEADLINE_S
 from orchestrator.errors import DecisionError, UsageError
 
 LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -115,6 +117,7 @@ def connected(seat: Seat) -> Socket | None:
         )
     made = Socket(AF_UNIX, SOCK_STREAM)
     try:
+        limit(made, DEADLINE_S)
         made.connect(path)
     except (ConnectionRefusedError, FileNotFoundError):
         made.close()

@@ -308,7 +308,7 @@ def _cached(
 
     key = sha256(f"{_CACHE_FORM}\0{__version__}\0{kind}\0".encode() + data)
     try:
-        folder = place.private_dir(place.cache_dir(environ) / "settings")
+        folder = place.private_dir(place.private_dir(place.cache_dir(environ)) / "settings")
     except (DecisionError, OSError):
         return read()
     file = folder / f"{key.removeprefix('sha256:')}.json"

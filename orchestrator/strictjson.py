@@ -26,7 +26,7 @@ MAX_VALUES = 2_000_000
 _SHOWN_DIGITS = 20
 _SHOWN_KEY = 40
 
-_TOKEN = (  # compiled when it is needed: that takes longer than most requests
+_LEXEME = (  # compiled when it is needed: that takes longer than most requests
     r"(?P<key>\"(?:[^\"\\]|\\.)*+\"(?=\s*+:))|(?P<text>\"(?:[^\"\\]|\\.)*+\")"
     r"|(?P<open>[\[{])|(?P<close>[\]}])|(?P<number>-?\d[\d.eE+-]*+)|(?P<word>-?[A-Za-z]++)"
 )
@@ -154,7 +154,7 @@ def _is_deep(value: object) -> bool:
 def _offence(text: str) -> tuple[int, str] | None:
     """Return where the first thing stands that is JSON's form but not ours, and what it is; slow, for messages only."""
     scopes: list[set[str] | None] = []
-    for token in re.finditer(_TOKEN, text):
+    for token in re.finditer(_LEXEME, text):
         kind, seen, at = token.lastgroup, token.group(), token.start()
         if kind == "open":
             scopes.append(set() if seen == "{" else None)

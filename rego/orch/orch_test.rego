@@ -240,3 +240,22 @@ test_the_explanation_names_each_part if {
 		with input as {"batch": [_request("run", {}, ["a"])]}
 	{row.rule: row.matches | some row in rows} == {"acme/allow": true, "acme/secrets": false}
 }
+
+_obliged_by_module(obligation) := answer if {
+	pack := object.union(_pack, {"modules": "acme", "module_source": "m.rego:1"})
+	policy := object.union(_policy([_allow]), {"packs": [pack]})
+	answer := orch.answer[0] with data.policy as policy
+		with data.packs as {"acme": {"obligations": {obligation}}}
+		with input as {"batch": [_request("run", {}, [])]}
+}
+
+test_an_obligation_that_nobody_understands_is_undecidable if {
+	every obligation in [
+		{"type": "nope"}, {"type": "approval", "rol": "sre"}, {"type": "approval", "role": "sre", "count": "2"},
+		{"type": "approval", "role": "sre", "extra": 1}, {"type": "budget", "meter": "usd", "per": "run"},
+		{"type": "evidence", "evidence": "x", "phase": "later"}, "approval", {},
+	] {
+		_outcome(_obliged_by_module(obligation)) == ["deny", "deny", "undecidable"]
+	}
+	_outcome(_obliged_by_module({"type": "approval", "role": "sre", "count": 2})) == ["pending", "pending", "pending"]
+}

@@ -35,11 +35,11 @@ def repository(tmp_path: Path) -> Path:
     return folder
 
 
-def run(folder: Path, *arguments: str, given: bytes | None = None, **environ: str) -> str:
+def run(folder: Path, *arguments: str, given: bytes | None = None, environ: dict[str, str] | None = None) -> str:
     done = subprocess.run(
         ["git", *arguments],
         cwd=folder,
-        env=os.environ | IDENTITY | environ,
+        env=os.environ | IDENTITY | (environ or {}),
         input=given,
         capture_output=True,
         check=True,

@@ -298,7 +298,7 @@ def exact(number: Any) -> Decimal:
     return Decimal(repr(number)) if isinstance(number, float) else Decimal(number)
 
 
-_URL = re.compile(r"https?://([A-Za-z0-9._-]+)(?::[0-9]+)?(?:[/?#].*)?", re.DOTALL | re.ASCII | re.IGNORECASE)
+_URL = re.compile(r"https?://([A-Za-z0-9._-]+)(?::[0-9]*)?(?:[/?#].*)?", re.DOTALL | re.ASCII | re.IGNORECASE)
 
 
 def host(value: Any) -> str | None:

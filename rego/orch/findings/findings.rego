@@ -48,7 +48,7 @@ _reason(view) := "undecidable" if obligations.is_undecidable(view)
 
 else := "denied" if layers.denies(view)
 
-else := "no_policy" if layers.has_no_policy(view)
+else := "no_policy" if layers.without_policy(view) != set()
 
 else := "budget_spent" if obligations.is_spent(view)
 
@@ -80,7 +80,7 @@ _findings := array.concat(
 		[_of_rule(id, found, true) | some id, found in rules.waived],
 	),
 	array.concat(
-		[_of_default(id) | some id in layers.default_denying],
+		[_of_default(id, units) | some id, units in layers.denying_by_default_at_all],
 		array.concat(_no_policy, [_of_module(id, finding) | some [id, finding] in layers.contributed]),
 	),
 )
@@ -127,16 +127,17 @@ _invalid := object.union(
 	{"fix": "correct the request and ask again"},
 )
 
-_no_policy := [object.union(
+_no_policy := [object.union_n([
 	_host_finding("orch/no-policy", mode, "no organisation pack has an opinion on this request"),
 	{"fix": "add an allow rule, or a default, to a pack of the organisation"},
-) |
+	_paths(_if_only_some(layers.without_policy("would") | layers.without_policy("outcome"))),
+]) |
 	some mode in _no_policy_mode
 ]
 
-_no_policy_mode := ["enforce"] if layers.has_no_policy("outcome")
+_no_policy_mode := ["enforce"] if layers.without_policy("outcome") != set()
 
-else := ["warn"] if layers.has_no_policy("would")
+else := ["warn"] if layers.without_policy("would") != set()
 
 else := []
 
@@ -153,7 +154,7 @@ _host_finding(rule, mode, message) := {
 	"path_count": 0,
 }
 
-_of_default(id) := object.union(
+_of_default(id, units) := object.union(
 	{
 		"rule": concat("/", [pack.prefix, "default"]),
 		"effect": "deny",
@@ -165,12 +166,12 @@ _of_default(id) := object.union(
 		"fix": "",
 		"source": pack.source,
 	},
-	_paths(_if_some_are_allowed(layers.uncovered[pack.key])),
+	_paths(_if_only_some(units)),
 ) if {
 	pack := data.policy.packs[id]
 }
 
-_if_some_are_allowed(units) := set() if units == rules.units
+_if_only_some(units) := set() if units == rules.units
 
 else := units
 

@@ -85,12 +85,42 @@ denying(view) := {id |
 }
 
 # METADATA
-# description: Packs whose `deny` by default has something to say, in any view.
-default_denying := {id |
-	some id, _ in applying
+# description: Layer to the units on which none of its rules has a say in a view, so that its default has.
+silent(view) := {key: left |
+	some key, units in uncovered
+	left := _without(units, _denied(view, key))
+	left != set()
+}
+
+_denied(view, key) := rules.units if _is_denied_by_a_module(view, key)
+
+else := union({rules.standing[id] |
+	some id in denying(view)
+	data.policy.packs[data.policy.rules[id].pack].key == key
+})
+
+_is_denied_by_a_module(view, key) if {
+	some [id, finding] in contributed
+	data.policy.packs[id].key == key
+	id in objecting(view)
+	not _is_mild(finding)
+}
+
+# METADATA
+# description: Packs that deny by default in a view, each with the units it denies.
+denying_by_default(view) := {id: units |
+	some id in objecting(view)
 	pack := data.policy.packs[id]
 	pack.default == "deny"
-	uncovered[pack.key] != set()
+	units := silent(view)[pack.key]
+}
+
+# METADATA
+# description: Packs that deny by default in any view, each with the units it denies.
+denying_by_default_at_all := {id: units |
+	some id, _ in applying
+	units := union({found | some view in ["would", "outcome"]; found := denying_by_default(view)[id]})
+	units != set()
 }
 
 _org_allows_by_default if {
@@ -117,18 +147,17 @@ _org_enforces(id) if {
 }
 
 # METADATA
-# description: Whether org has no opinion on some unit, in a view.
-has_no_policy(view) if {
-	uncovered.org != set()
+# description: The units on which org has no opinion in a view.
+without_policy(view) := units if {
+	units := silent(view).org
 	not _org_allows_by_default
 	not _org_denies_by_default(view)
 	not _is_excused(view)
-}
+} else := set()
 
 _org_denies_by_default(view) if {
-	some id in default_denying
+	some id, _ in denying_by_default(view)
 	_org(id)
-	id in objecting(view)
 }
 
 _is_excused("outcome") if _org_only_warns
@@ -151,15 +180,11 @@ owed_by_modules := {[id, obligation] |
 # description: Whether anything denies in a view. A contributed finding denies unless it says clearly that it does not.
 denies(view) if denying(view) != set()
 
-denies(view) if {
-	some id in default_denying
-	id in objecting(view)
-}
+denies(view) if denying_by_default(view) != {}
 
 denies(view) if {
-	some [id, finding] in contributed
-	id in objecting(view)
-	not _is_mild(finding)
+	some key in _keys
+	_is_denied_by_a_module(view, key)
 }
 
 _is_mild(finding) if finding.level == "advisory"

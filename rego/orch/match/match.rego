@@ -90,7 +90,9 @@ _listed(list) := list if {
 	list != []
 } else := [null]
 
-_value(object_or_not, names) := object.get(object_or_not, names, null) if is_object(object_or_not)
+_value(item, names) := item if names == []
+
+else := object.get(item, names, null) if is_object(item)
 
 else := null
 

@@ -47,6 +47,12 @@ is_spent(view) if {
 # METADATA
 # description: Whether a counter is missing although there is a run, in a view.
 is_undecidable(view) if {
+	some [pack, obligation] in layers.owed_by_modules
+	pack in layers.objecting(view)
+	not _is_well_formed(obligation)
+}
+
+is_undecidable(view) if {
 	some _, owed in of(view)
 	owed.type == "budget"
 	owed.status == "unmet"
@@ -89,14 +95,61 @@ _joined(ids, view) := object.union_n([
 ])
 
 _asked(ids, key, type, view) := {asked | some id in ids; some asked in data.policy.rules[id][key]} | {asked |
-	some [pack, asked] in layers.owed_by_modules
-	pack in layers.objecting(view)
+	some [_, asked] in _well_formed(view)
 	asked.type == type
 }
 
-_module_stages(view) := {asked.stage |
-	some [pack, asked] in layers.owed_by_modules
+# What a hand-written module asks for must be understood whole, or nothing is decided.
+_is_well_formed(obligation) if {
+	some forms in [_forms[obligation.type]]
+	object.keys(obligation) - object.keys(forms) == set()
+	every name, form in forms {
+		_has_form(object.get(obligation, name, null), form)
+	}
+}
+
+_forms := {
+	"approval": {"type": "text", "role": "text", "count": "count?", "bind": "bind?", "expires_s": "count?"},
+	"evidence": {"type": "text", "evidence": "text", "phase": "phase?"},
+	"budget": {
+		"type": "text", "meter": "text", "per": "text", "window": "text?",
+		"limit_micro": "amount", "warn_at_percent": "amount?",
+	},
+	"stage": {"type": "text", "stage": "text"},
+}
+
+_has_form(value, form) if {
+	value == null
+	endswith(form, "?")
+}
+
+_has_form(value, form) if {
+	form in {"text", "text?"}
+	is_string(value)
+	value != ""
+}
+
+_has_form(value, form) if {
+	form in {"count?", "amount", "amount?"}
+	is_number(value)
+	value == round(value)
+	value >= _least[form]
+}
+
+_has_form(value, "bind?") if value in {"action", "changes"}
+
+_has_form(value, "phase?") if value in {"before", "after"}
+
+_least := {"count?": 1, "amount": 0, "amount?": 0}
+
+_well_formed(view) := {[pack, obligation] |
+	some [pack, obligation] in layers.owed_by_modules
 	pack in layers.objecting(view)
+	_is_well_formed(obligation)
+}
+
+_module_stages(view) := {asked.stage |
+	some [_, asked] in _well_formed(view)
 	asked.type == "stage"
 }
 
@@ -106,6 +159,7 @@ _approvals(asked) := {concat(":", ["approval", role]): owed |
 	of_role := [one | some one in asked; one.role == role]
 	count_needed := max([object.get(one, "count", 1) | some one in of_role])
 	expires_s := min([object.get(one, "expires_s", 86400) | some one in of_role])
+	longest_s := max([object.get(one, "expires_s", 86400) | some one in of_role])
 	bind := _strictest({object.get(one, "bind", "changes") | some one in of_role})
 	votes := {vote | some vote in _votes; vote.role in roles; _is_valid(vote, bind, expires_s)}
 	yes := {vote.by | some vote in votes; _says(vote, role, roles)}
@@ -114,7 +168,7 @@ _approvals(asked) := {concat(":", ["approval", role]): owed |
 		"phase": "before",
 		"properties": {"role": role, "count": count_needed, "bind": bind, "expires_s": expires_s, "votes": count(yes)},
 		"proof": [by | some by in yes],
-		"status": _status(_is_approved(yes, count_needed, votes, role)),
+		"status": _status(_is_approved(yes, count_needed, role, longest_s)),
 	}
 }
 
@@ -148,15 +202,18 @@ _says(vote, role, roles) if {
 	vote.role == role
 }
 
-_is_approved(yes, count_needed, votes, role) if {
+_is_approved(yes, count_needed, role, longest_s) if {
 	count(yes) >= count_needed
-	not _is_rejected(votes, role)
+	not _is_rejected(role, longest_s)
 } else := false
 
-_is_rejected(votes, role) if {
-	some vote in votes
+# A rejection lasts as long as the longest expiry asked for and binds by either digest: who asks for more cannot outdate it.
+_is_rejected(role, longest_s) if {
+	some vote in _votes
 	vote.role == role
 	vote.decision == "reject"
+	some bind in ["action", "changes"]
+	_is_valid(vote, bind, longest_s)
 }
 
 _evidence(asked) := {concat(":", ["evidence", type]): owed |
