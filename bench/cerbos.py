@@ -22,6 +22,11 @@ from orchestrator import Policy, Question
 _RULES, _PATHS, _BATCH, _GOAL = 1_000, 20, 50, 5
 _SHAPES = {False: "one policy", True: "a policy per repository"}
 _START_S = 60
+_ABOUT = f"""\
+Requests with {_PATHS} files, one by one and {_BATCH} at once. Cerbos is asked by a bare client that sends ready
+bytes over a kept unix socket and parses the JSON; ours is the whole `Policy.decide`. Cerbos gets its rules in two
+ways: as one policy whose conditions name the repository, as our rules do, and as a policy for each repository,
+which it finds by name. Ratios are of decisions per second."""
 _PRINCIPAL = {"id": "agent:fixer", "roles": ["agent"]}
 
 
@@ -56,9 +61,7 @@ def measure(work: Work, peer: Peer) -> Section:
             verdicts.append(of_ratio(name, ratio(theirs, ours), _GOAL, is_at_least=True))
     return Section(
         f"Cerbos, {_RULES:,} rules",
-        f"Requests with {_PATHS} files, one by one and {_BATCH} at once. Cerbos is asked by a bare client that sends ready bytes over a kept "
-        "unix socket and parses the JSON; ours is the whole `Policy.decide`. Cerbos gets its rules in two ways: as one policy whose conditions "
-        "name the repository, as our rules do, and as a policy for each repository, which it finds by name. Ratios are of decisions per second.",
+        _ABOUT,
         timings=tuple(timings),
         verdicts=tuple(verdicts),
     )

@@ -32,16 +32,17 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     count, repeats = map(int, rest or ("20", "1"))
     policy = Policy.load(packs=[packs])
     asked = ruleset.request(count)
-    times = []
+    times, outcome = [], ""
     for _ in range(repeats):
         before = time.perf_counter()
         decision = policy.decide(asked)
         times.append(time.perf_counter() - before)
+        outcome = decision.context["outcome"]
     seconds = time.perf_counter() - _BEGUN
     [state] = sidecar.status()
     found = {
         "kind": kind,
-        "outcome": decision.context["outcome"],
+        "outcome": outcome,
         "seconds": seconds,
         "times": times,
         "python_bytes": memory.high_water(),

@@ -16,6 +16,10 @@ from orchestrator import Policy, opa
 
 GOALS = {25: 2.2, 1_000: 0.45}
 _PATHS = 20
+_ABOUT = f"""\
+Whole processes, from start to exit, on one request with {_PATHS} files that all allow (nothing is recorded: the
+ledger comes later). conftest and `opa eval` read the same rules as Rego; before timing, all were asked about
+requests of every outcome and agreed."""
 _ORCH, _CONFTEST, _OPA, _FLOOR = "`orch evaluate`", "`conftest test`", "`opa eval`", "`python -I -c pass`"
 
 
@@ -25,10 +29,6 @@ def measure(work: Work, conftest: Peer, count: int) -> Section:
     title = f"Commands, {count:,} rules"
     packs, module = work.packs(count), work.written(f"rego-{count}/main.rego", ruleset.rego(ruleset.rules(count)))
     commands = _commands(packs, module, work.request_file(_PATHS), conftest)
-    about = (
-        f"Whole processes, from start to exit, on one request with {_PATHS} files that all allow (nothing is recorded: the ledger comes later). "
-        "conftest and `opa eval` read the same rules as Rego; before timing, all were asked about requests of every outcome and agreed."
-    )
     _agree(work, commands, packs)
     contenders = {name: process(command, work.environment, 0) for name, command in commands.items()}
     timings = in_turns(contenders, work.rounds(100 if count < 1_000 else 60))
@@ -38,7 +38,7 @@ def measure(work: Work, conftest: Peer, count: int) -> Section:
         verdict = of_ratio(what, ratio(timings[_ORCH], timings[_CONFTEST]), GOALS[count])
     bare = ratio(timings[_ORCH], timings[_OPA]).value
     note = f"Against bare `opa eval` on the same Rego: {bare:.2f}."
-    return Section(title, about, timings=tuple(timings.items()), verdicts=(verdict,), notes=(note,))
+    return Section(title, _ABOUT, timings=tuple(timings.items()), verdicts=(verdict,), notes=(note,))
 
 
 def _commands(packs: Path, module: Path, request: Path, conftest: Peer) -> dict[str, list[str]]:

@@ -12,6 +12,9 @@ from work import Work
 _COUNTS = (1, 100, 5_000, 100_000)
 _RULES = 1_000
 _GOAL_S, _GOAL_MB = 5, 500
+_ABOUT = f"""\
+`Policy.decide`, {_RULES:,} rules, each count in a new interpreter with a new sidecar; the memory is each process's
+high water after all its rounds. The goal counts both together, though they do not reach it at one moment."""
 _HERE = Path(__file__).resolve().parent
 
 
@@ -33,8 +36,7 @@ def measure(work: Work) -> Section:
     what = f"one request with {_COUNTS[-1]:,} files"
     return Section(
         "Files in one request",
-        f"`Policy.decide`, {_RULES:,} rules, each count in a new interpreter with a new sidecar; the memory is each process's high water after "
-        "all its rounds. The goal counts both together, though they do not reach it at one moment.",
+        _ABOUT,
         table=(("files", "median", "quartiles", "Python's most", "OPA's most", "outcome"), *rows),
         verdicts=(
             Verdict(what, times.p50, _GOAL_S, "s", quartiles=times.quartiles),

@@ -1,4 +1,4 @@
-"""What we are compared with: conftest and Cerbos out of the Go module proxy, cedarpy from the package index, each pinned."""
+"""What we are compared with, pinned: conftest and Cerbos as Go modules, cedarpy from the package index."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The least a client can do: a unix socket, bytes that are ready, and the parsed answer. No checks, no digest, no retry."""
+"""The least a client can do: a unix socket, bytes that are ready, the parsed answer. No checks, no digest, no retry."""
 
 import json
 import socket

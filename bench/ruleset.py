@@ -1,7 +1,7 @@
-"""The same rules in four languages, and requests to ask about. Pure: a number of rules always gives the same text.
+"""The same rules in several languages, and requests to ask about. Pure: a number of rules always gives the same text.
 
-An organisation: each repository has ten rules of its own, among them one or more of every kind. Patterns are restricted to
-what all four languages say alike: a literal, `folder/**`, `**/name` and `**/*.suffix`.
+An organisation: each repository has ten rules of its own, among them one or more of every kind. Patterns are only those
+that all languages say alike: a literal, `folder/**`, `**/name` and `**/*.suffix`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -212,8 +212,8 @@ def _tests(pattern: str) -> list[tuple[str, str]]:
 def cerbos(chosen: Iterable[GeneratedRule], *, by_kind: bool) -> dict[str, str]:
     """Return the rules as Cerbos resource policies, by file name.
 
-    As one policy whose conditions name the repository, or `by_kind`: with a kind of resource for each repository, so that Cerbos finds the
-    few rules by name.
+    As one policy whose conditions name the repository, or `by_kind`: with a kind of resource for each repository, so
+    that Cerbos finds the few rules by name.
     """
     policies: dict[str, list[GeneratedRule]] = {}
     for rule in chosen:
@@ -240,7 +240,8 @@ def _cerbos_rule(rule: GeneratedRule, *, by_kind: bool) -> str:
     if rule.files:
         conditions.append(f"R.attr.files.exists(f, {_cel(rule.files, 'f')})")
     condition = f", condition: {{match: {{expr: '{' && '.join(conditions)}'}}}}" if conditions else ""
-    return f"    - {{name: {rule.id}, actions: [{', '.join(rule.actions)}], effect: {effect}, roles: {roles}{condition}}}\n"
+    actions = ", ".join(rule.actions)
+    return f"    - {{name: {rule.id}, actions: [{actions}], effect: {effect}, roles: {roles}{condition}}}\n"
 
 
 def _cel(patterns: Iterable[str], name: str) -> str:

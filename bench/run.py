@@ -4,7 +4,7 @@ python bench/run.py [--quick] [--only library,command,rules,start,files,cedar,ce
 """
 
 import argparse
-import datetime
+import datetime as dt
 import os
 import platform
 import sys
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    today = dt.datetime.now(dt.UTC).date().isoformat()
     parser = argparse.ArgumentParser(description="Measure orch; the whole takes about ten minutes.")
     parser.add_argument("--quick", action="store_true", help="few rounds; prints only, unless --out says where to")
     parser.add_argument(
@@ -72,7 +72,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _versions(others: list[tuple[str, peers.Peer]]) -> list[tuple[str, str]]:
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
-    known = [
+    return [
         ("orch", version("orch-policy") if _is_installed() else "a checkout"),
         ("Python", platform.python_version()),
         ("OPA", opa.find().version()),
@@ -80,7 +80,6 @@ def _versions(others: list[tuple[str, peers.Peer]]) -> list[tuple[str, str]]:
         ("system", f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors"),
         ("load at the end (1, 5, 15 minutes)", load),
     ]
-    return known
 
 
 def _is_installed() -> bool:

@@ -17,6 +17,13 @@ from orchestrator.seat import seat_of
 
 _COUNTS = (10, 100, 1_000, 10_000)
 _PATHS = 20
+_ABOUT = f"""\
+OPA's own `timer_rego_query_eval_ns` for one request with {_PATHS} files. Each repository has
+{ruleset.RULES_PER_REPOSITORY} rules of its own, as in an organisation; the sidecars of all sizes run at once."""
+_ABOUT_START = f"""\
+{_COUNTS[-1]:,} rules in packs of {ruleset.RULES_PER_PACK}, nothing cached: a new interpreter reads, checks,
+compiles and bundles them, starts OPA and gets its first answer. The memory is the most that all of these processes
+had resident at one moment."""
 _HERE = Path(__file__).resolve().parent
 
 
@@ -37,8 +44,7 @@ def measure(work: Work) -> Section:
     least, most = timings[f"{_COUNTS[0]:,} rules"], timings[f"{_COUNTS[-1]:,} rules"]
     return Section(
         "Rules: evaluation in the server",
-        f"OPA's own `timer_rego_query_eval_ns` for one request with {_PATHS} files. Each repository has {ruleset.RULES_PER_REPOSITORY} rules "
-        "of its own, as in an organisation; the sidecars of all sizes run at once.",
+        _ABOUT,
         timings=tuple(timings.items()),
         verdicts=(of_ratio("server-side median, 10,000 rules against 10", ratio(most, least), 1.5),),
     )
@@ -71,8 +77,7 @@ def measure_start(work: Work) -> Section:
     peaks = sorted(run[1] for run in runs if run[1])
     return Section(
         "Rules: from YAML to a sidecar that answers",
-        f"{_COUNTS[-1]:,} rules in packs of {ruleset.RULES_PER_PACK}, nothing cached: a new interpreter reads, checks, compiles and bundles them, "
-        "starts OPA and gets its first answer. The memory is the most that all of these processes had resident at one moment.",
+        _ABOUT_START,
         table=(("run", "seconds", "all at once", "Python's most", "OPA's most"), *rows),
         verdicts=(
             Verdict(

@@ -4,6 +4,7 @@ Part of the hot path: each microsecond here is paid per decision. It uses `_sock
 longer than most answers do.
 """
 
+import _socket
 import json
 import os
 import time
@@ -11,7 +12,7 @@ from _socket import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET
 from _socket import socket as Socket  # noqa: N812  # the class is lower-case there
 from _thread import allocate_lock
 from collections.abc import Callable
-from struct import pack
+from struct import pack, unpack
 from typing import Any, Self
 
 from orchestrator.engine import DEADLINE_S, UNDEFINED_ADVICE, listed
@@ -23,6 +24,9 @@ ANSWER_BYTES = 512 * 2**20
 _RECEIVE = 1 << 16
 _OK = 200
 _USUAL, _LENGTH = b"HTTP/1.1 200 OK\r\n", b"\r\nContent-Length: "
+_DYING_S = 2.0
+"""How long a killed process may still accept connections that it never answers."""
+_PEER = getattr(_socket, "SO_PEERCRED", None)
 _TOUCH_S = 0.2
 """How often the mark that keeps a sidecar alive is renewed at most."""
 _HEAD = b" HTTP/1.1\r\nHost: orch\r\nContent-Type: application/json\r\nContent-Length: "
@@ -105,18 +109,27 @@ class Connection:
         return listed(_parsed(status, body).get("result"))
 
     def _answered(self, message: bytes) -> tuple[int, bytes]:
-        for is_last in (False, True):
+        lost: list[int] = []
+        until_s = 0.0
+        while True:
             connection = self._opened()
             self._touch()
             try:
                 return exchange(connection, message, self._deadline_s)
             except Lost as error:
+                process = _peer(connection)
                 self.close()
-                if is_last:
+                if not lost:
+                    until_s = time.monotonic() + _DYING_S
+                if process not in lost:
+                    lost.append(process)
+                elif time.monotonic() < until_s:  # a killed process accepts until it is gone; that is no second try
+                    time.sleep(0.001)
+                    continue
+                if len(lost) > 1 or time.monotonic() >= until_s:
                     raise DecisionError(
                         "OPA ended twice while it was asked", advice="`orch doctor` shows its log; it may lack memory"
                     ) from error
-        raise AssertionError
 
     def _opened(self) -> Socket:
         """Return the socket; a child process must not share its parent's, or each would read the other's answers."""
@@ -179,12 +192,21 @@ def exchange(connection: Socket, message: bytes, deadline_s: float) -> tuple[int
         raise Lost from error
 
 
+def _peer(connection: Socket) -> int:
+    """Return the id of the process on the other side, 0 where the system does not say."""
+    if _PEER is None:
+        return 0
+    return int(unpack("3i", connection.getsockopt(SOL_SOCKET, _PEER, 12))[0])
+
+
 def limit(connection: Socket, step_s: float) -> None:
     """Limit how long one step (connect, send, receive) may take.
 
     By the kernel, not by `settimeout`: that polls before each step, which took 40 us of 160 on a busy machine.
     """
-    step = pack("ll", int(step_s), max(int(step_s % 1 * 1_000_000), 0 if step_s >= 1 else 1))  # nothing at all is forever
+    step = pack(
+        "ll", int(step_s), max(int(step_s % 1 * 1_000_000), 0 if step_s >= 1 else 1)
+    )  # nothing at all is forever
     connection.setsockopt(SOL_SOCKET, SO_RCVTIMEO, step)
     connection.setsockopt(SOL_SOCKET, SO_SNDTIMEO, step)
 

@@ -208,7 +208,7 @@ class Policy:
             "policy": {"digest": answer["digest"], "packs": answer["packs"]},
             "findings": findings,
             "obligations": obligations,
-            "advice": [*map(_advice, answer["advice"]), *(f"claimed: {claim}" for claim in claims)],
+            "advice": [*_advice(answer["advice"]), *(f"claimed, so never executed: {claim}" for claim in claims)],
         }
         context["next_action"] = _next_action(context)
         return Decision(question.request if isinstance(question.request, dict) else {}, context, question.label)
@@ -324,14 +324,10 @@ def _mode(packs: list[dict[str, Any]]) -> str:
     return "warn" if packs and all(pack["mode"] == "warn" for pack in packs) else "enforce"
 
 
-def _advice(one: dict[str, str]) -> str:
-    match one["kind"]:
-        case "budget_without_run":
-            return f"{one['obligation']} counts within a run; without one it only advises"
-        case "budget_low":
-            return f"{one['obligation']} is nearly spent"
-        case kind:
-            return f"{kind}: {one['obligation']}"
+def _advice(given: list[dict[str, str]]) -> Iterator[str]:
+    yield from (f"{one['obligation']} is nearly spent" for one in given if one["kind"] == "budget_low")
+    if any(one["kind"] == "budget_without_run" for one in given):
+        yield "budgets count within a run; without one they only advise"
 
 
 def _next_action(context: dict[str, Any]) -> str:

@@ -29,6 +29,8 @@ class Finding:
     paths: tuple[str, ...] = ()
     """The first 20 files the finding is about, sorted; empty where it is not about files."""
     path_count: int = 0
+    asks: tuple[str, ...] = ()
+    """The ids of the obligations it asks for."""
 
     @property
     def is_objection(self) -> bool:
@@ -98,7 +100,8 @@ class Decision:
         """Every matching rule's say: denies, requires, then allows and delegates, by rule name."""
         if "findings" not in self._parsed:
             self._parsed["findings"] = tuple(
-                Finding(**{**found, "paths": tuple(found["paths"])}) for found in self.context["findings"]
+                Finding(**{**found, "paths": tuple(found["paths"]), "asks": tuple(found.get("asks", ()))})
+                for found in self.context["findings"]
             )
         return self._parsed["findings"]  # type: ignore[no-any-return]  # a cache of mixed values
 
@@ -110,6 +113,13 @@ class Decision:
                 Obligation(**{**owed, "proof": tuple(owed["proof"])}) for owed in self.context["obligations"]
             )
         return self._parsed["obligations"]  # type: ignore[no-any-return]  # a cache of mixed values
+
+    def is_open(self, finding: Finding) -> bool:
+        """Whether a finding still objects: a require all of whose obligations are met does not."""
+        if finding.effect != "require":
+            return finding.is_objection
+        statuses = {owed.id: owed.status for owed in self.obligations}
+        return not finding.asks or any(statuses.get(name) != "met" for name in finding.asks)
 
     @property
     def exit_code(self) -> Exit:

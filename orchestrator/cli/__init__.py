@@ -51,7 +51,7 @@ class _LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="orch")
 @click.option("-v", "--verbose", count=True, help="Say more on stderr; -vv adds tracebacks.")
 def orch(verbose: int) -> None:
-    """Ask for, decide, prove, do and record what agents, CI jobs and scheduled jobs do for people."""
+    """Decide by policy what agents, CI jobs and scheduled jobs may do for people."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

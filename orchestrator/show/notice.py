@@ -78,10 +78,8 @@ def kind_of(finding: Finding) -> str:
 
 def _is_open(decision: Decision, finding: Finding) -> bool:
     """Whether `finding` still objects: a require whose obligations are all met does not."""
-    if not finding.is_objection:
-        return False
-    if finding.effect == "deny" or finding.waived or finding.level == "advisory":
-        return True
+    if finding.asks or finding.effect != "require" or finding.waived or finding.level == "advisory":
+        return decision.is_open(finding)
     return any(wording.is_owed(owed) and owed.mode in {finding.mode, "enforce"} for owed in decision.obligations)
 
 

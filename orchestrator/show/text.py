@@ -120,7 +120,7 @@ def _block(decision: Decision, page: _Page) -> Iterator[str]:
     """Give the lines of a decision shown whole."""
     yield _headline(decision, page, is_short=False)
     yield from _where(decision, page)
-    for finding in sorted((finding for finding in decision.findings if finding.is_objection), key=_gravity):
+    for finding in sorted(filter(decision.is_open, decision.findings), key=_gravity):
         yield ""
         yield from _finding(finding, page)
     yield from _section(_allowed_by(decision, page))
@@ -131,7 +131,7 @@ def _block(decision: Decision, page: _Page) -> Iterator[str]:
     yield from _section(_explanation(decision, page))
     if next_action := decision.context.get("next_action"):
         yield from ("", f"  {page.paint('bold', 'next:')} {page.say(_prose(str(next_action)))}")
-    if decision.context.get("claimed"):
+    if decision.context.get("claimed") and not any(text.startswith("claimed") for text in _strings(decision, "advice")):
         yield from ("", "  claimed: rests on what the asker says; never executed")
 
 

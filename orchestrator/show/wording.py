@@ -96,8 +96,7 @@ def is_clean(decision: Decision) -> bool:
     return (
         decision.is_allowed
         and not is_warned(decision)
-        and not decision.context.get("advice")
-        and not any(finding.is_objection for finding in decision.findings)
+        and not any(map(decision.is_open, decision.findings))
         and all(owed.status == "met" or owed.type == "budget" for owed in decision.obligations)
     )
 

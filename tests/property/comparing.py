@@ -44,7 +44,7 @@ def of_model(answer: Answer) -> dict[str, Any]:
 def of_engine(answer: dict[str, Any]) -> dict[str, Any]:
     """Return the engine's answer, without what the model does not speak of (messages, fixes, sources, proofs)."""
     findings = [
-        {key: value for key, value in found.items() if key not in ("message", "fix", "source")}
+        {key: value for key, value in found.items() if key not in ("message", "fix", "source", "asks")}
         for found in sorted(answer["findings"], key=lambda each: (each["rule"], each["waived"]))
     ]
     obligations = [

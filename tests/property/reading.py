@@ -303,7 +303,7 @@ _URL = re.compile(r"https?://([A-Za-z0-9._-]+)(?::[0-9]*)?(?:[/?#].*)?", re.DOTA
 
 def host(value: Any) -> str | None:
     """Return the host a URL names, lower-cased, without port and one trailing dot; None where that is in doubt."""
-    found = _URL.fullmatch(value) if isinstance(value, str) and value.isascii() else None
+    found = _URL.fullmatch(value) if isinstance(value, str) else None
     return found[1].lower().removesuffix(".") if found else None
 
 

@@ -96,6 +96,7 @@ _of_rule(id, found, is_waived) := object.union(
 		"message": rule.message,
 		"fix": rule.fix,
 		"source": rule.source,
+		"asks": obligations.asked_by(rule),
 	},
 	_paths(_shown(rule, found, is_waived)),
 ) if {
@@ -150,6 +151,7 @@ _host_finding(rule, mode, message) := {
 	"waived": false,
 	"message": message,
 	"source": "",
+	"asks": [],
 	"paths": [],
 	"path_count": 0,
 }
@@ -165,6 +167,7 @@ _of_default(id, units) := object.union(
 		"message": "no rule of this pack's layer allows it, and the pack denies by default",
 		"fix": "",
 		"source": pack.source,
+		"asks": [],
 	},
 	_paths(_if_only_some(units)),
 ) if {
@@ -185,6 +188,7 @@ _of_module(id, finding) := {
 	"message": _text(finding, "message", ""),
 	"fix": _text(finding, "fix", ""),
 	"source": _text(finding, "source", pack.module_source),
+	"asks": [],
 	"paths": [],
 	"path_count": 0,
 } if {

@@ -28,6 +28,21 @@ listed := array.concat(
 _is_binding(id, owed) if of("outcome")[id] == owed
 
 # METADATA
+# description: The ids of the obligations that a rule asks for, sorted.
+asked_by(rule) := sort(array.concat(
+	array.concat(
+		[concat(":", ["approval", one.role]) | some one in rule.approvals],
+		[concat(":", ["evidence", one.evidence]) | some one in rule.evidence],
+	),
+	array.concat(
+		[_budget_id([one.meter, one.per, one.window]) | some one in rule.budgets],
+		["stage" | rule.stage],
+	),
+))
+
+_budget_id(key) := concat(":", array.concat(["budget"], [part | some part in key; part != null]))
+
+# METADATA
 # description: Whether something that must hold first does not yet, in a view.
 is_waiting(view) if {
 	some _, owed in of(view)
@@ -272,7 +287,7 @@ _budgets(asked) := {id: owed |
 	same := [one | some one in asked; [one.meter, one.per, object.get(one, "window", null)] == key]
 	limit := min([one.limit_micro | some one in same])
 	warn_at := min([object.get(one, "warn_at_percent", 80) | some one in same])
-	id := concat(":", array.concat(["budget"], [part | some part in key; part != null]))
+	id := _budget_id(key)
 	known := _counted(key)
 	properties := object.union(
 		{
