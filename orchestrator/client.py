@@ -212,15 +212,13 @@ def limit(connection: Socket, step_s: float) -> None:
 
 
 def _response(connection: Socket, data: bytes, until_s: float) -> tuple[int, bytes]:
-    while data and (end := data.find(b"\r\n\r\n")) < 0:
+    if not data:
+        raise Lost
+    while (end := data.find(b"\r\n\r\n")) < 0 and len(data) < _RECEIVE:
         data += _more(connection, until_s)
-        if len(data) > _RECEIVE:
-            break
     head = data[: end + 2].lower()
     status = head[9:12]
     if end < 0 or not head.startswith(b"http/1.1 ") or not status.isdigit():
-        if not data:
-            raise Lost
         raise DecisionError("what answered on the sidecar's socket does not speak HTTP", advice=UNDEFINED_ADVICE)
     at = head.find(b"\r\ncontent-length: ")
     if at < 0:

@@ -117,7 +117,7 @@ def test_the_folder_is_private_and_no_port_listens(bundles: _Bundles, runtime: P
     sidecar.ensure(file, digest).close()
     (state,) = sidecar.status()
 
-    inodes = {os.readlink(link) for link in Path(f"/proc/{state.pid}/fd").iterdir() if link.is_symlink()}
+    inodes = {str(link.readlink()) for link in Path(f"/proc/{state.pid}/fd").iterdir() if link.is_symlink()}
     tables = [Path(f"/proc/{state.pid}/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6", "udp")]
     sockets = {f"socket:[{row.split()[9]}]" for table in tables for row in table}
 

@@ -77,7 +77,9 @@ def join(sources: Sources, packs: PackSet, request: dict[str, Any], seen: Attrib
     budgets = _budgets(each for rule in sources.requires + sources.granting for each in rule.budgets)
     order = next((pack.declared_stages for pack in packs.packs if pack.declared_stages), ())
     stages = [rule.stage for rule in sources.requires if rule.stage is not None]
-    owed = [_approval_owed(role, asked, facts, str(seen.subject)) for role in asked]
+    asking = [each for rule in sources.requires for each in rule.approvals]
+    longest = {role: max(each.expires_s for each in asking if each.role == role) for role in asked}
+    owed = [_approval_owed(role, asked, facts, str(seen.subject), longest[role]) for role in asked]
     owed += [_evidence_owed(each, facts) for each in evidence]
     owed += [_budget_owed(each, facts) for each in budgets]
     if stages:
@@ -99,14 +101,18 @@ def _approvals(asked: Iterable[Approval]) -> dict[str, Approval]:
     return joined
 
 
-def _approval_owed(role: str, asked: dict[str, Approval], facts: dict[str, Any], subject: str) -> Owed:
+def _approval_owed(role: str, asked: dict[str, Approval], facts: dict[str, Any], subject: str, longest_s: int) -> Owed:
     terms = asked[role]
-    valid = [vote for vote in facts.get("approvals") or [] if _is_valid(vote, asked, facts, subject)]
-    is_rejected = any(vote["role"] == role and vote.get("decision") == "reject" for vote in valid)
-    people = {vote["by"] for vote in valid if vote["role"] == role and _is_yes(vote)}
-    votes = sum(1 for person in people if _slot(person, asked, facts) == role)
-    properties = {"role": role, "count": terms.count, "bind": terms.bind, "expires_s": terms.expires_s, "votes": votes}
-    status = "met" if votes >= terms.count and not is_rejected else "unmet"
+    votes = [
+        vote for vote in facts.get("approvals") or [] if vote.get("role") == role and _may_vote(vote, facts, subject)
+    ]
+    either = {facts["action_digest"], thing(facts)}
+    wanted = {facts["action_digest"] if terms.bind == "action" else thing(facts)}
+    yes = [vote for vote in votes if _is_yes(vote) and _stands(vote, wanted, terms.expires_s, facts)]
+    no = [vote for vote in votes if vote.get("decision") == "reject" and _stands(vote, either, longest_s, facts)]
+    count = sum(1 for person in {vote["by"] for vote in yes} if _slot(person, asked, facts) == role)
+    properties = {"role": role, "count": terms.count, "bind": terms.bind, "expires_s": terms.expires_s, "votes": count}
+    status = "met" if count >= terms.count and not no else "unmet"
     return _owed(f"approval:{role}", "approval", "before", status, properties)
 
 
@@ -120,18 +126,19 @@ def _slot(person: str, asked: dict[str, Approval], facts: dict[str, Any]) -> str
     return min(str(vote["role"]) for vote in votes if vote["role"] in asked)
 
 
-def _is_valid(vote: dict[str, Any], asked: dict[str, Approval], facts: dict[str, Any], subject: str) -> bool:
-    """Whether a vote, for or against, is about this very thing, in time, and by someone who may say."""
-    if vote.get("role") not in asked or not isinstance(vote.get("by"), str):
-        return False
-    terms, by = asked[vote["role"]], vote["by"]
-    excluded = {subject, facts.get("trigger"), *(facts.get("delegation") or []), *(facts.get("contributors") or [])}
-    excluded.add((facts.get("subject") or {}).get("name"))
-    wanted = facts["action_digest"] if terms.bind == "action" else thing(facts)
+def _may_vote(vote: dict[str, Any], facts: dict[str, Any], subject: str) -> bool:
+    """Whether a vote is by somebody who has no part in what is voted on."""
+    involved = {subject, facts.get("trigger"), *(facts.get("delegation") or []), *(facts.get("contributors") or [])}
+    involved.add((facts.get("subject") or {}).get("name"))
+    return isinstance(vote.get("by"), str) and vote["by"] not in involved
+
+
+def _stands(vote: dict[str, Any], digests: set[str], expires_s: int, facts: dict[str, Any]) -> bool:
+    """Whether a vote is about this very thing, and in time."""
     now, at = nanoseconds(facts.get("time")), nanoseconds(vote.get("at"))
     if now is None or at is None:
         return False
-    return by not in excluded and vote.get("digest") == wanted and at <= now < at + terms.expires_s * 1_000_000_000
+    return vote.get("digest") in digests and at <= now < at + expires_s * 1_000_000_000
 
 
 def thing(facts: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Bundles: equal parts give equal bytes, and whatever was not laid out or signed so is refused, by us and by the real OPA."""
 
+import base64
 import gzip
 import io
 import json
@@ -126,7 +127,7 @@ def test_a_missing_library_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), Decimal("Infinity"), object(), b"x"])
 def test_what_json_cannot_say_is_no_policy(value: object, library: Path) -> None:
-    with pytest.raises(ValueError, match="policy cannot hold|Out of range"):
+    with pytest.raises(ValueError, match=r"policy cannot hold|Out of range"):
         bundle.build({"x": value}, {}, library=library)
 
 
@@ -259,15 +260,20 @@ def test_the_signature_of_another_bundle_is_refused(built: bundle.Built, library
 
 @pytest.mark.parametrize(
     "document",
-    [b"{}", b"[]", b'{"signatures":[]}', b'{"signatures":["a"]}', b'{"signatures":["a.b.c"]}', b'{"signatures":[1]}']
-    + [
+    [
+        b"{}",
+        b"[]",
+        b'{"signatures":[]}',
+        b'{"signatures":["a"]}',
+        b'{"signatures":["a.b.c"]}',
+        b'{"signatures":[1]}',
         b'{"signatures":["a.b.c","a.b.c"]}',
         b'{"signatures":["a.b.c"],"plugin":"x"}',
         b'{"signatures":["\xc3\xa9.b.c"]}',
     ],
 )
 def test_a_malformed_signature_is_refused(built: bundle.Built, document: bytes) -> None:
-    with pytest.raises(DecisionError, match="signature|signed"):
+    with pytest.raises(DecisionError, match=r"signature|signed"):
         bundle.verify(_again(built.data, _put(".signatures.json", document)), _PUBLIC)
 
 
@@ -303,7 +309,7 @@ def _accepted_by_opa(folder: Path, data: bytes, public: bytes = _PUBLIC) -> bool
     """Return whether the real OPA loads the bundle when it has to verify it."""
     (folder / "key.pem").write_bytes(public)
     (folder / "signed.tar.gz").write_bytes(data)
-    flags = ["--verification-key", folder / "key.pem", "--signing-alg", bundle.ALGORITHM]
+    flags = ["--verification-key", str(folder / "key.pem"), "--signing-alg", bundle.ALGORITHM]
     made = subprocess.run(
         [opa.find(), "build", *flags, "--bundle", folder / "signed.tar.gz", "--output", folder / "out.tar.gz"],
         check=False,
@@ -343,7 +349,7 @@ def test_opa_signs_with_the_same_hashes(built: bundle.Built, tmp_path: Path) -> 
 
     document = json.loads((tmp_path / ".signatures.json").read_text())
     payload = bundle._token(document)[1]
-    theirs = json.loads(bundle.base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["files"]
+    theirs = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["files"]
 
     ours = bundle._signed_part(bundle.read(built.data).files)["files"]
     assert [{**one, "name": f"unpacked/{one['name']}"} for one in ours] == sorted(theirs, key=lambda one: one["name"])
