@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         times.append(time.perf_counter() - before)
         outcome = decision.context["outcome"]
     seconds = time.perf_counter() - _BEGUN
-    [state] = sidecar.status()
+    [state] = [one for one in sidecar.status() if one.digest == policy.digest]
     found = {
         "kind": kind,
         "outcome": outcome,
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         "python_bytes": memory.high_water(),
         "opa_bytes": memory.high_water(state.pid),
     }
-    sidecar.stop()
+    sidecar.stop(policy.digest)
     return found
 
 

@@ -22,7 +22,7 @@ import report
 import scale
 from work import Work, prepared
 
-from orchestrator import opa
+from orchestrator import opa, sidecar
 
 _RESULTS = Path(__file__).resolve().with_name("RESULTS.md")
 
@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in chosen:
             print(f"measuring {name}", file=sys.stderr)
             sections.append(parts[name](work))
+            sidecar.stop()
     versions = _versions([("conftest", conftest), ("Cerbos", cerbos_peer), ("cedarpy", cedarpy)])
     text = report.markdown(sections, versions, options.date, is_quick=options.quick)
     print(text)

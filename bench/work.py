@@ -15,7 +15,6 @@ import ruleset
 
 BUILT = Path(__file__).resolve().parent / ".work"
 """What is built or installed once: conftest, Cerbos, cedarpy. Ignored by git."""
-CHECKOUT = BUILT.parents[1]
 _KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "PYTHONPATH", "ORCH_OPA")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orchestrator import __version__, place
 from orchestrator.errors import OrchError
+from orchestrator.load import use_opa_of
 from orchestrator.settings import Settings
 
 CREDENTIALS = (
@@ -46,6 +47,7 @@ class Check:
 def examine(settings: Settings, *, cwd: Path | None = None, environ: Mapping[str, str] | None = None) -> list[Check]:
     """Return every check in the order of the flow: program, engine, packs, record, and what enforcing is worth."""
     environ = os.environ if environ is None else environ
+    use_opa_of(settings)
     checks: list[Check] = [Check("orch", State.OK, f"{__version__} in {Path(__file__).parent}")]
     sections: tuple[tuple[str, Callable[[], Iterator[Check]]], ...] = (
         ("OPA", _engine),

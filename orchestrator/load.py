@@ -61,6 +61,7 @@ def load(
         UsageError: no packs are named, or they cannot be read.
         DecisionError: no engine, or a bundle that is not to be trusted.
     """
+    use_opa_of(settings)
     gathered = gather(settings, cwd=cwd or Path.cwd(), base_commit=base_commit)
     prepared = _prepared_bundle(gathered.bundle, settings) if gathered.bundle else _prepared(gathered)
     return Loaded(
@@ -73,16 +74,22 @@ def load(
     )
 
 
+def use_opa_of(settings: Settings) -> None:
+    """Let the operator's file name the OPA; every place that starts one, a sidecar's watcher too, looks at ORCH_OPA."""
+    if settings.opa:
+        os.environ.setdefault("ORCH_OPA", settings.opa)
+
+
 def _engine(prepared: _Prepared, settings: Settings, *, one_shot: bool) -> Engine:
     if settings.opa_url:
         from orchestrator.remote import RemoteEngine
 
-        return RemoteEngine.of(settings)
+        return RemoteEngine.of(settings, prepared.digest)
     if one_shot:
         from orchestrator import opa
 
         return OneShotEngine(prepared.bundle, opa.find())
-    return sidecar.ensure(prepared.bundle, prepared.digest)
+    return sidecar.ensure(prepared.bundle, prepared.digest, deadline_s=settings.deadline_s)
 
 
 def _prepared(gathered: Gathered) -> _Prepared:

@@ -130,19 +130,40 @@ def connected(seat: Seat) -> Socket | None:
 
 @contextmanager
 def alone(seat: Seat, until_s: float) -> Iterator[None]:
-    """Keep other commands from starting the same sidecar. The lock's file stays: removing it would let two in.
+    """Keep other commands from starting the same sidecar.
 
     Raises:
         DecisionError: another command has kept the lock until `until_s` (monotonic).
         OSError: the lock's file cannot be made.
     """
-    lock = os.open(seat.file("lock"), LOCK_FLAGS, 0o600)
+    while (lock := _locked(seat)) is None:
+        pause(seat, until_s)
     try:
-        while not _try_lock(lock, fcntl.LOCK_EX):
-            pause(seat, until_s)
         yield
     finally:
         os.close(lock)
+
+
+def clear(seat: Seat) -> None:
+    """Remove the files of a seat that nobody sits on, unless a command is about to."""
+    lock = _locked(seat)
+    if lock is not None:
+        if not is_alive(seat):
+            for kind in ("sock", "state", "used", "log", "lock"):
+                Path(seat.file(kind)).unlink(missing_ok=True)
+        os.close(lock)
+
+
+def _locked(seat: Seat) -> int | None:
+    """Return the seat's lock, held, or None while another command has it."""
+    lock = os.open(seat.file("lock"), LOCK_FLAGS, 0o600)
+    try:
+        if _try_lock(lock, fcntl.LOCK_EX) and os.fstat(lock).st_ino == Path(seat.file("lock")).stat().st_ino:
+            return lock
+    except FileNotFoundError:  # `clear` took it away meanwhile
+        pass
+    os.close(lock)
+    return None
 
 
 def _try_lock(descriptor: int, kind: int) -> bool:

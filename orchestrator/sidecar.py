@@ -84,8 +84,8 @@ def stop(digest: str | None = None) -> list[SidecarState]:
     Raises:
         DecisionError: one did not end within 10 seconds, or the folder is someone else's.
     """
-    wanted = (digest or "").removeprefix("sha256:")
-    found = [state for state in status() if state.digest.removeprefix("sha256:").startswith(wanted)]
+    wanted = None if digest is None else digest.removeprefix("sha256:")
+    found = [state for state in status() if wanted is None or (wanted and _hex(state).startswith(wanted))]
     for state in found:
         _stop(seat_of(state.digest), state)
     return found
@@ -126,6 +126,10 @@ def _version(seat: Seat) -> str:
         return "" if made is None else version(made)
     except DecisionError:
         return ""
+
+
+def _hex(state: SidecarState) -> str:
+    return state.digest.removeprefix("sha256:")
 
 
 def _stop(seat: Seat, state: SidecarState) -> None:

@@ -53,7 +53,9 @@ def test_the_help_text_is_the_real_one() -> None:
 def test_the_python_example_runs() -> None:
     (code,) = _blocks("python")
 
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
 
     assert run.stdout.startswith("deny"), run.stderr
 

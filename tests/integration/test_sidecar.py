@@ -591,6 +591,20 @@ def test_a_long_home_path_is_no_hindrance(bundles: _Bundles, monkeypatch: pytest
         assert connection.ask(_QUESTION)[0]["digest"] == digest
 
 
+def test_what_old_bundles_left_behind_is_removed(bundles: _Bundles, runtime: Path) -> None:
+    made = [bundles.write(name) for name in ("old", "idle", "new")]
+    for file, digest in made[:2]:
+        sidecar.ensure(file, digest).close()
+    sidecar.stop(made[0][1])
+    for _, digest in made[:2]:
+        os.utime(seat_of(digest).file("used"), (0, 0))
+
+    sidecar.ensure(*made[2]).close()
+
+    keys = {path.name.split(".")[0] for path in runtime.iterdir()}
+    assert {seat_of(digest).key for _, digest in made[1:]} == keys, "a sidecar that lives keeps its files"
+
+
 def test_policies_and_data_cannot_be_put(bundles: _Bundles) -> None:
     file, digest = bundles.write()
     sidecar.ensure(file, digest).close()
