@@ -46,10 +46,14 @@ def _detach() -> None:
     os.umask(0o077)
     if os.getpid() != os.getsid(0):
         os.setsid()
-    for name in os.listdir("/dev/fd"):  # noqa: PTH208  # pathlib is slow to import
-        if int(name) > 2:  # noqa: PLR2004  # stderr
+    try:
+        kept_open = [int(name) for name in os.listdir("/dev/fd")]  # noqa: PTH208  # pathlib is slow to import
+    except OSError:  # a container without /proc
+        kept_open = list(range(1024))
+    for descriptor in kept_open:
+        if descriptor > 2:  # noqa: PLR2004  # stderr
             try:
-                os.close(int(name))
+                os.close(descriptor)
             except OSError:  # the one that listed the folder
                 continue
 
