@@ -35,7 +35,13 @@ class Place:
         """Run `orch` and return what came of it; a hang is a failure."""
         seen = {name: value for name, value in (self.environ | environ).items() if name not in without}
         done = subprocess.run(  # noqa: S603  # our own command
-            command(*arguments), cwd=cwd or self.folder, env=seen, input=given, capture_output=True, check=False, timeout=60
+            command(*arguments),
+            cwd=cwd or self.folder,
+            env=seen,
+            input=given,
+            capture_output=True,
+            check=False,
+            timeout=60,
         )
         out, err = (text.decode("utf-8", "backslashreplace") for text in (done.stdout, done.stderr))
         return subprocess.CompletedProcess(done.args, done.returncode, out, err)
@@ -51,9 +57,9 @@ def _plain(argument: object) -> str | Path:
 
 
 @contextmanager
-def place_in(folder: Path) -> Iterator[Place]:
-    """Give a place below `folder`; its sidecars are ended with it."""
-    home, runtime = folder / "home", Path(tempfile.mkdtemp(prefix="o", dir="/tmp"))
+def place_in(folder: Path, **more: str) -> Iterator[Place]:
+    """Give a place below `folder`, with more variables if need be; its sidecars are ended with it."""
+    home, runtime = folder / "own-home", Path(tempfile.mkdtemp(prefix="o", dir="/tmp"))
     home.mkdir(mode=0o700)
     kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
     environ = {
@@ -66,6 +72,7 @@ def place_in(folder: Path) -> Iterator[Place]:
         "ORCH_SIDECAR_IDLE": "60",
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": "/dev/null",
+        **more,
     }
     for who in ("AUTHOR", "COMMITTER"):
         environ |= {f"GIT_{who}_NAME": "Test", f"GIT_{who}_EMAIL": "test@example.com"}
@@ -80,6 +87,10 @@ def stop_sidecars(runtime: Path) -> None:
     """End the sidecars whose sockets lie in `runtime`."""
     from orchestrator import sidecar
 
+    folder = runtime / "orch"
+    if not folder.is_dir():
+        return
+    folder.chmod(0o700)
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("XDG_RUNTIME_DIR", str(runtime))
         sidecar.stop()

@@ -259,3 +259,12 @@ test_an_obligation_that_nobody_understands_is_undecidable if {
 	}
 	_outcome(_obliged_by_module({"type": "approval", "role": "sre", "count": 2})) == ["pending", "pending", "pending"]
 }
+
+test_a_warning_packs_module_holds_nothing_up if {
+	pack := object.union(_pack, {"modules": "acme", "module_source": "m.rego:1"})
+	policy := object.union(_policy([_allow]), {"packs": [pack]})
+	answer := orch.answer[0] with data.policy as policy
+		with data.packs as {"acme": {"obligations": {{"type": "approval", "role": "sre"}}}}
+		with input as {"batch": [_request("ci", {}, [])]}
+	_outcome(answer) == ["allow", "pending", "warned"]
+}

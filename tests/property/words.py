@@ -212,18 +212,12 @@ GLOBS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
 }
 GLOBS["head_branches"] = GLOBS["branches"]
 
+# fmt: off
 HOST_GLOBS = (
-    "acme.com",
-    "*.acme.com",
-    "**.acme.com",
-    "ACME.com",
-    "*",
-    "**",
-    "{a,b}.acme.com",
-    "a?.acme.com",
-    "evil.net",
+    "acme.com", "*.acme.com", "**.acme.com", "ACME.com", "*", "**", "{a,b}.acme.com", "a?.acme.com", "evil.net",
     "x_y.acme.com",
 )
+# fmt: on
 URLS = (
     *(
         "https://acme.com",
@@ -338,73 +332,31 @@ VALUES: tuple[Any, ...] = (
     ),
     *URLS[:4],
 )
+# fmt: off
 OPERATORS = (
-    *("equals", "in", "not_in", "glob", "not_glob", "host", "not_host", "min", "max", "above", "below"),
-    *("exists", "same_as", "not_same_as"),
+    "equals", "in", "not_in", "glob", "not_glob", "host", "not_host", "min", "max", "above", "below", "exists",
+    "same_as", "not_same_as",
 )
+# fmt: on
 ARGUMENTS = ("amount", "recipient", "items", "tags", "flag", "url", "nested", "title", "body", "to")
+# fmt: off
 PATHS_OF_CONDITIONS = (
-    *(
-        "action.properties.amount",
-        "action.properties.recipient",
-        "action.properties.items[].type",
-        "action.properties.items",
-    ),
-    *(
-        "action.properties.items[].tags",
-        "action.properties.items[].tags[]",
-        "action.properties.tags",
-        "action.properties.tags[]",
-    ),
-    *(
-        "action.properties.flag",
-        "action.properties.url",
-        "action.properties.nested.deep",
-        "action.properties.nested.list[].x.y",
-    ),
-    *(
-        "action.properties.title",
-        "action.properties.body",
-        "action.properties.to",
-        "context.ticket",
-        "context.ip",
-        "context.urls[]",
-    ),
-    *(
-        "subject.properties.on_behalf_of",
-        "subject.id",
-        "subject.type",
-        "resource.properties.branch",
-        "resource.properties.head_branch",
-    ),
-    *(
-        "resource.properties.files[].mode",
-        "resource.properties.files[].path",
-        "resource.properties.files",
-        "resource.properties.env",
-    ),
-    *(
-        "resource.id",
-        "resource.type",
-        "facts.subject.attributes.mail",
-        "facts.subject.roles",
-        "facts.stage",
-        "facts.repository",
-    ),
-    *("facts.delegation", "action.name", "resource.properties", "facts.run.id"),
+    "action.properties.amount", "action.properties.recipient", "action.properties.items[].type",
+    "action.properties.items", "action.properties.items[].tags", "action.properties.items[].tags[]",
+    "action.properties.tags", "action.properties.tags[]", "action.properties.flag", "action.properties.url",
+    "action.properties.nested.deep", "action.properties.nested.list[].x.y", "action.properties.title",
+    "action.properties.body", "action.properties.to", "context.ticket", "context.ip", "context.urls[]",
+    "subject.properties.on_behalf_of", "subject.id", "subject.type", "resource.properties.branch",
+    "resource.properties.head_branch", "resource.properties.files[].mode", "resource.properties.files[].path",
+    "resource.properties.files", "resource.properties.env", "resource.id", "resource.type",
+    "facts.subject.attributes.mail", "facts.subject.roles", "facts.stage", "facts.repository", "facts.delegation",
+    "action.name", "resource.properties", "facts.run.id",
 )
+# fmt: on
+# fmt: off
 OTHER_PATHS = (
-    *(
-        "action.properties.recipient",
-        "action.properties.amount",
-        "context.ticket",
-        "subject.id",
-        "facts.subject.attributes.mail",
-    ),
-    *(
-        "resource.properties.branch",
-        "action.properties.tags",
-        "resource.properties.head_branch",
-        "subject.properties.on_behalf_of",
-    ),
+    "action.properties.recipient", "action.properties.amount", "context.ticket", "subject.id",
+    "facts.subject.attributes.mail", "resource.properties.branch", "action.properties.tags",
+    "resource.properties.head_branch", "subject.properties.on_behalf_of",
 )
+# fmt: on

@@ -32,7 +32,7 @@ answer := {
 	],
 	"advice": obligations.advice,
 } if {
-	reason := _reason("outcome")
+	reason := _reason(layers.outcome_view)
 }
 
 _outcome_of := {
@@ -131,12 +131,12 @@ _invalid := object.union(
 _no_policy := [object.union_n([
 	_host_finding("orch/no-policy", mode, "no organisation pack has an opinion on this request"),
 	{"fix": "add an allow rule, or a default, to a pack of the organisation"},
-	_paths(_if_only_some(layers.without_policy("would") | layers.without_policy("outcome"))),
+	_paths(_if_only_some(union({layers.without_policy(view) | some view in layers.views}))),
 ]) |
 	some mode in _no_policy_mode
 ]
 
-_no_policy_mode := ["enforce"] if layers.without_policy("outcome") != set()
+_no_policy_mode := ["enforce"] if layers.without_policy(layers.outcome_view) != set()
 
 else := ["warn"] if layers.without_policy("would") != set()
 

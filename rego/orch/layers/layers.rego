@@ -37,6 +37,16 @@ objecting("would") := {id | some id, _ in applying}
 
 objecting("outcome") := {id | some id, _ in applying; mode(data.policy.packs[id]) == "enforce"}
 
+# METADATA
+# description: The view that gives the outcome; where no pack warns it is `would`, and nothing is worked out twice.
+outcome_view := "would" if objecting("would") == objecting("outcome")
+
+else := "outcome"
+
+# METADATA
+# description: The views of this request.
+views := {"would", outcome_view}
+
 _keys := {data.policy.packs[id].key | some id, _ in applying} | {"org"}
 
 _hits_of(effect, key) := {id: found |
@@ -119,7 +129,7 @@ denying_by_default(view) := {id: units |
 # description: Packs that deny by default in any view, each with the units it denies.
 denying_by_default_at_all := {id: units |
 	some id, _ in applying
-	units := union({found | some view in ["would", "outcome"]; found := denying_by_default(view)[id]})
+	units := union({found | some view in views; found := denying_by_default(view)[id]})
 	units != set()
 }
 

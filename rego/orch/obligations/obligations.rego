@@ -12,20 +12,18 @@ _max_expiry_s := 31536000
 # description: The joined obligations of a view, by id.
 of("would") := _all
 
-of("outcome") := _all if _askers("outcome") == _askers("would")
-
-else := _joined(_askers("outcome"), "outcome")
+of("outcome") := _joined(_askers("outcome"), "outcome")
 
 _all := _joined(_askers("would"), "would")
 
 # METADATA
 # description: What a decision lists - what enforcing packs ask for, and what warning packs would ask for beyond that.
 listed := array.concat(
-	[object.union(owed, {"id": id, "mode": "enforce"}) | some id, owed in of("outcome")],
+	[object.union(owed, {"id": id, "mode": "enforce"}) | some id, owed in of(layers.outcome_view)],
 	[object.union(owed, {"id": id, "mode": "warn"}) | some id, owed in of("would"); not _is_binding(id, owed)],
 )
 
-_is_binding(id, owed) if of("outcome")[id] == owed
+_is_binding(id, owed) if of(layers.outcome_view)[id] == owed
 
 # METADATA
 # description: The ids of the obligations that a rule asks for, sorted.
