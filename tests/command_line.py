@@ -34,7 +34,7 @@ class Place:
     ) -> subprocess.CompletedProcess[str]:
         """Run `orch` and return what came of it; a hang is a failure."""
         seen = {name: value for name, value in (self.environ | environ).items() if name not in without}
-        done = subprocess.run(  # noqa: S603  # our own command
+        done = subprocess.run(  # our own command
             command(*arguments),
             cwd=cwd or self.folder,
             env=seen,
@@ -49,11 +49,7 @@ class Place:
 
 def command(*arguments: object) -> list[str]:
     """Return the command line of `orch` with these arguments."""
-    return [sys.executable, "-m", "orchestrator", *map(os.fspath, map(_plain, arguments))]
-
-
-def _plain(argument: object) -> str | Path:
-    return argument if isinstance(argument, Path) else str(argument)
+    return [sys.executable, "-m", "orchestrator", *(str(one) for one in arguments)]
 
 
 @contextmanager

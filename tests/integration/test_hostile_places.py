@@ -39,7 +39,7 @@ def place(tmp_path: Path, cache: Path) -> Iterator[Place]:
 
 
 def _git(place: Place, cwd: Path, *arguments: str) -> None:
-    subprocess.run(["git", *arguments], cwd=cwd, env=place.environ, check=True, capture_output=True)  # noqa: S603, S607  # a test
+    subprocess.run(["git", *arguments], cwd=cwd, env=place.environ, check=True, capture_output=True)  # a test
 
 
 @pytest.fixture
@@ -279,7 +279,7 @@ def test_an_engine_that_is_killed_over_a_question_still_gives_the_right_answer(p
     place.orch("evaluate", "--packs", "org", *ASKED)
     first = _opa(place)
 
-    asking = subprocess.Popen(  # noqa: S603  # our own command
+    asking = subprocess.Popen(  # our own command
         command("evaluate", "--packs", "org", "big.json"),
         cwd=place.folder,
         env=place.environ,
@@ -310,7 +310,7 @@ def test_a_stranger_on_the_socket_is_not_believed(place: Place) -> None:
         f" c.sendall(b'HTTP/1.1 200 OK\\r\\nContent-Length: {len(answer)}\\r\\n\\r\\n'+{answer!r})\n c.close()\n"
     )
     path.unlink(missing_ok=True)
-    stranger = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)  # noqa: S603  # a stand-in
+    stranger = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)  # a stand-in
     try:
         assert stranger.stdout is not None
         stranger.stdout.readline()
@@ -372,7 +372,7 @@ def test_a_full_disk_under_the_sockets_is_undecidable(place: Place) -> None:
     disk = Path(place.environ["XDG_RUNTIME_DIR"]) / "disk"  # a short path, as sockets need it
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", disk],  # noqa: S607  # a test
+        ["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", disk],  # a test
         capture_output=True,
         check=False,
     )
@@ -384,7 +384,7 @@ def test_a_full_disk_under_the_sockets_is_undecidable(place: Place) -> None:
         runtime = place.orch("evaluate", "--packs", "org", *ASKED, XDG_RUNTIME_DIR=str(disk))
         cache = place.orch("evaluate", "--packs", "org", *ASKED, XDG_CACHE_HOME=str(disk / "cache"))
     finally:
-        subprocess.run(["umount", disk], check=False)  # noqa: S607  # a test
+        subprocess.run(["umount", disk], check=False)  # a test
 
     assert (runtime.returncode, cache.returncode) == (6, 6)
     assert "No space left on device" in clean(runtime)
@@ -457,7 +457,7 @@ def test_a_temporary_folder_that_is_missing_is_no_trouble(place: Place) -> None:
 def test_a_folder_that_is_gone_is_told(place: Place) -> None:
     code = f"import os,sys; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone'); os.execv(sys.executable, {command('evaluate', '--packs', place.folder / 'org', *ASKED)!r})"
 
-    done = subprocess.run(  # noqa: S603  # our own command
+    done = subprocess.run(  # our own command
         [sys.executable, "-c", code],
         cwd=place.folder,
         env=place.environ,
@@ -507,7 +507,7 @@ LINE = json.dumps(
 def test_a_reader_that_leaves_is_no_success_and_no_traceback(place: Place, output: str) -> None:
     (place.folder / "many.jsonl").write_text(f"{LINE}\n" * 1500)
 
-    asking = subprocess.Popen(  # noqa: S603  # our own command
+    asking = subprocess.Popen(  # our own command
         command("evaluate", "--packs", "org", "many.jsonl", "-o", output),
         cwd=place.folder,
         env=place.environ,
@@ -529,7 +529,7 @@ def _through_shell(place: Place, redirection: str, *arguments: object) -> subpro
     line = ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *command(*arguments)]
     return subprocess.run(
         line, cwd=place.folder, env=place.environ, capture_output=True, text=True, check=False, timeout=60
-    )  # noqa: S603  # our own command
+    )  # our own command
 
 
 @pytest.mark.xfail(
@@ -554,7 +554,7 @@ def test_a_stream_that_is_closed_is_told(place: Place, redirection: str, source:
 
 def test_an_interrupt_is_130(place: Place) -> None:
     place.orch("evaluate", "--packs", "org", *ASKED)
-    asking = subprocess.Popen(  # noqa: S603  # our own command
+    asking = subprocess.Popen(  # our own command
         command("evaluate", "--packs", "org", "-"),
         cwd=place.folder,
         env=place.environ,
@@ -581,7 +581,7 @@ def test_a_long_stream_is_answered_in_constant_memory(place: Place) -> None:
     for count in (500, 5000):
         (place.folder / "s.jsonl").write_text(f"{LINE}\n" * count)
         asked = command("evaluate", "--packs", "org", "s.jsonl", "-o", "jsonl")
-        done = subprocess.run(  # noqa: S603  # our own command
+        done = subprocess.run(  # our own command
             [sys.executable, "-c", code, *asked],
             cwd=place.folder,
             env=place.environ,

@@ -8,22 +8,18 @@ import data.orch.rules
 # METADATA
 # description: Pack number to whether it surely applies; packs that do not apply are left out.
 applying := {id: is_sure |
-	some id in _candidates
-	truths := _pack_truths(data.policy.packs[id])
+	some ids in rules.found_in(data.policy.pack_index)
+	some id in ids
+	pack := data.policy.packs[id]
+	truths := {t | some name, globs in pack.globs; t := rules.glob_truth(name, globs)}
 	not false in truths
-	is_sure := count(truths - {true}) == 0
+	is_sure := _is_sure(pack, truths)
 }
 
-_candidates := (({id | some id in data.policy.pack_index.rest} | {id |
-	some id in data.policy.pack_index.repositories[request.values.repositories]
-}) | {id |
-	some id in data.policy.pack_index.owners[split(request.values.repositories, "/")[0]]
-}) | {id |
-	"repositories" in request.unknown
-	some id in data.policy.pack_index.by_repository
-}
-
-_pack_truths(pack) := {t | some name, globs in pack.globs; t := rules.glob_truth(name, globs)} | {null | pack.is_unsure}
+_is_sure(pack, truths) if {
+	not null in truths
+	not pack.is_unsure
+} else := false
 
 # METADATA
 # description: What a pack does at this point.

@@ -10,11 +10,10 @@ _max_expiry_s := 31536000
 
 # METADATA
 # description: The joined obligations of a view, by id.
-of("would") := _all
-
-of("outcome") := _joined(_askers("outcome"), "outcome")
-
-_all := _joined(_askers("would"), "would")
+of(view) := {} if {
+	_askers(view) == set()
+	_well_formed(view) == set()
+} else := _joined(_askers(view), view)
 
 # METADATA
 # description: What a decision lists - what enforcing packs ask for, and what warning packs would ask for beyond that.

@@ -7,25 +7,32 @@ import data.orch.request
 
 _buckets := [data.policy.index[key] | some key in [input.action.name, "*"]]
 
-_tool_server := split(request.values.tools, ":")[0]
-
-_owner := split(request.values.repositories, "/")[0]
-
 # METADATA
 # description: The rules that the index leaves for this request, by number.
-candidates := {id | some bucket in _buckets; some id in bucket.rest} | _keyed
+candidates := {id | some bucket in _buckets; some ids in found_in(bucket); some id in ids}
 
-_keyed := union({ids |
-	some bucket in _buckets
-	some ids in [
-		{id | some id in bucket.repositories[request.values.repositories]},
-		{id | some id in bucket.owners[_owner]},
-		{id | some id in bucket.tools[request.values.tools]},
-		{id | some id in bucket.servers[_tool_server]},
-		{id | "repositories" in request.unknown; some id in bucket.by_repository},
-		{id | "tools" in request.unknown; some id in bucket.by_tool},
-	]
-})
+# METADATA
+# description: The lists of a bucket of the index that may be about this request.
+found_in(bucket) := array.concat(
+	[bucket.rest],
+	array.concat([ids | some table, key in _keys; ids := bucket[table][key]], [bucket[name] | some name in _unsorted]),
+)
+
+_keys := object.union(_repository_keys, _tool_keys)
+
+default _repository_keys := {}
+
+_repository_keys := {"repositories": name, "owners": split(name, "/")[0]} if name := request.values.repositories
+
+default _tool_keys := {}
+
+_tool_keys := {"tools": name, "servers": split(name, ":")[0]} if name := request.values.tools
+
+# What cannot be looked up, because nobody knows the key, is walked through.
+_unsorted := [list |
+	some name, list in {"repositories": "by_repository", "tools": "by_tool"}
+	name in request.unknown
+]
 
 # METADATA
 # description: The truths of a rule's or waiver's plain selectors.
