@@ -1,8 +1,10 @@
-"""`python -m orchestrator` is `orch`."""
+"""`orch`, also as `python -m orchestrator`."""
 
-import sys
+import signal
 
-from orchestrator.cli import main
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while modules are still loading ends quietly; `main` takes over
+
+from orchestrator.cli import main  # noqa: E402  # after the line above
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,10 +1,9 @@
 """The catalogue of built-in actions: which resource each acts on, what it needs and what it can have. Data only."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(NamedTuple):
     """One built-in action."""
 
     resource: str

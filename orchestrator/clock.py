@@ -8,11 +8,11 @@ SECOND_NS = 1_000_000_000
 """Nanoseconds in a second."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TIME = re.compile(
+_TIME = (  # compiled when it is needed: a decision only writes times
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?"
     r"(?:Z|([+-])([0-9]{2}):([0-9]{2}))"
 )
-_DURATION = re.compile(r"([0-9]{1,9})([smhd])")
+_DURATION = r"([0-9]{1,9})([smhd])"
 _UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _LIMIT_NS = 2**63
 """The engine counts in signed 64-bit nanoseconds: 1677 to 2262."""
@@ -48,7 +48,7 @@ def parse_time(text: str) -> int:
     Raises:
         ValueError: the text is no such time, or lies outside what 64 bits of nanoseconds hold (1677 to 2262).
     """
-    found = _TIME.fullmatch(text)
+    found = re.fullmatch(_TIME, text)
     ns = _ns_of(found) if found else None
     if ns is None or not -_LIMIT_NS <= ns < _LIMIT_NS:
         message = f"{text[:60]!r} is no time; expected RFC 3339 with an offset, like 2026-11-21T05:00:00Z"
@@ -62,7 +62,7 @@ def parse_duration(text: str) -> int:
     Raises:
         ValueError: the text is anything else.
     """
-    found = _DURATION.fullmatch(text)
+    found = re.fullmatch(_DURATION, text)
     seconds = int(found[1]) * _UNIT_S[found[2]] if found else 0
     if seconds < 1:
         message = f"{text[:60]!r} is no duration; expected a whole number from 1 with s, m, h or d, like 90s or 24h"

@@ -8,9 +8,9 @@ decision = policy.decide({"subject": ..., "action": ..., "resource": ..., "conte
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self
 
 from orchestrator import clock, request
 from orchestrator.choices import MICRO, Mode, Outcome, Point
@@ -23,31 +23,31 @@ from orchestrator.placeholder import fill
 BATCH = 64
 """Requests in one question to the engine; one by one would be three to four times slower."""
 _OBLIGATIONS = frozenset({"approval", "evidence", "budget", "stage"})
-_HOST_FACTS = frozenset(
-    {
-        "run",
-        "repository",
-        "subject",
-        "delegation",
-        "trigger",
-        "contributors",
-        "stage",
-        "evidence",
-        "approvals",
-        "budgets",
-    }
-    | {"tool_schemas"}
-)
+_HOST_FACTS = {
+    "run": "an object with an id",
+    "repository": "a text",
+    "subject": "an object with name, roles and attributes",
+    "delegation": "a list of subject names",
+    "trigger": "a text",
+    "contributors": "a list of subject names",
+    "stage": "a text",
+    "evidence": "a list of objects",
+    "approvals": "a list of objects",
+    "budgets": "a list of objects",
+    "tool_schemas": "an object",
+}
+"""What a host may state, and in which form: a wrong form would quietly loosen a decision."""
+_WHOLE_DIGITS, _MICRO_DIGITS = 9, 6
+"""Of an amount, so that sums stay exact in JSON."""
 _EMPTY: dict[str, Any] = {"subject": {}, "action": {}, "resource": {}, "context": {}}
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """One request with everything the host adds to it."""
 
     request: dict[str, Any] | Any
     """As asked: anything at all, since a request comes from outside; or the error met when it was read."""
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = MappingProxyType({})
     """What the host knows. Budget counters are decimal strings or numbers in their meter's unit."""
     claims: tuple[str, ...] = ()
     """What in it nobody but the asker vouches for, each a short phrase; none makes the decision unclaimed."""
@@ -55,8 +55,7 @@ class Question:
     """Where it came from, for people."""
 
 
-@dataclass(frozen=True, slots=True)
-class Circumstances:
+class Circumstances(NamedTuple):
     """What is the same for every request of one call."""
 
     point: Point = Point.RUN
@@ -68,8 +67,7 @@ class Circumstances:
     """Findings name every path instead of the first 20."""
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """Packs that are compiled, trusted and loaded into an engine."""
 
     engine: Engine
@@ -77,7 +75,7 @@ class Policy:
     """The policy digest every answer must carry."""
     declared: frozenset[str] = frozenset()
     """Actions declared by packs, beside the catalogue."""
-    roster: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    roster: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
     """Subject name to `{roles, attributes}`."""
     claims: tuple[str, ...] = ()
     """What makes every decision of this policy claimed."""
@@ -228,20 +226,33 @@ def host_facts(given: Mapping[str, Any]) -> dict[str, Any]:
         UsageError: an unknown fact, or an amount that is no number.
     """
     facts = dict(given)
-    if unknown := sorted(map(str, facts.keys() - _HOST_FACTS)):
+    if unknown := sorted(map(str, facts.keys() - _HOST_FACTS.keys())):
         raise UsageError(
             f"facts hold {', '.join(unknown)}, which no host states; expected {', '.join(sorted(_HOST_FACTS))}",
             advice="point and time are set with --point and --now",
         )
+    for name, value in facts.items():
+        if not _has_form(value, name):
+            raise UsageError(f"facts.{name} is {value!r:.60}; expected {_HOST_FACTS[name]}")
     if "budgets" in facts:
-        facts["budgets"] = [_counter(one) for one in _listed(facts["budgets"], "budgets")]
+        facts["budgets"] = [_counter(one) for one in facts["budgets"]]
     return facts
 
 
-def _listed(value: object, name: str) -> list[Any]:
-    if isinstance(value, list | tuple) and all(isinstance(item, Mapping) for item in value):
-        return list(value)
-    raise UsageError(f"facts.{name} is {value!r:.60}; expected a list of objects")
+def _has_form(value: object, name: str) -> bool:
+    match _HOST_FACTS[name]:
+        case "a text":
+            return isinstance(value, str) and value != ""
+        case "a list of subject names":
+            return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+        case "a list of objects":
+            return isinstance(value, list | tuple) and all(isinstance(item, Mapping) for item in value)
+        case "an object with an id":
+            return isinstance(value, Mapping) and isinstance(value.get("id"), str)
+        case "an object with name, roles and attributes":
+            return isinstance(value, Mapping) and _has_form(value.get("roles", []), "delegation")
+        case _:
+            return isinstance(value, Mapping)
 
 
 def _counter(counter: Mapping[str, Any]) -> dict[str, Any]:
@@ -252,18 +263,15 @@ def _counter(counter: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _micro(amount: object, name: str) -> int:
-    from decimal import Decimal, InvalidOperation
-
-    try:
-        exact = Decimal("NaN" if isinstance(amount, bool) else str(amount)) * MICRO
-    except InvalidOperation:
-        exact = Decimal("NaN")
-    if not exact.is_finite() or exact < 0 or exact != exact.to_integral_value():
+    text = "" if isinstance(amount, bool) else str(amount)
+    whole, _, fraction = text.partition(".")
+    is_plain = text.isascii() and whole.isdigit() and (fraction.isdigit() or "." not in text)
+    if not is_plain or len(whole) > _WHOLE_DIGITS or len(fraction.rstrip("0")) > _MICRO_DIGITS:
         raise UsageError(
             f"a budget's {name} is {amount!r:.60}; expected a number from 0, not finer than a millionth",
             advice='write "1.25"',
-        ) from None
-    return int(exact)
+        )
+    return int(whole) * MICRO + int(fraction.rstrip("0").ljust(_MICRO_DIGITS, "0"))
 
 
 def _repository(asked: Mapping[str, Any], facts: Mapping[str, Any]) -> str | None:

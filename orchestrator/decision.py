@@ -1,7 +1,7 @@
 """A decision as a value: what OPA answered and the host added, in the stable JSON shape. Never decides."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from orchestrator.choices import Outcome, Reason
 from orchestrator.errors import EXIT_RANK, Exit
@@ -9,8 +9,7 @@ from orchestrator.errors import EXIT_RANK, Exit
 _EXIT_OF_DENY = {Reason.BUDGET_SPENT: Exit.BUDGET, Reason.UNDECIDABLE: Exit.UNDECIDABLE}
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One rule's say in a decision."""
 
     rule: str
@@ -43,8 +42,7 @@ class Finding:
         return self.is_objection and self.mode == "enforce" and self.level != "advisory" and not self.waived
 
 
-@dataclass(frozen=True, slots=True)
-class Obligation:
+class Obligation(NamedTuple):
     """What must hold before, during or after the action."""
 
     id: str
@@ -63,17 +61,17 @@ class Obligation:
     """Who voted, or the digests of the evidence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What was decided about one request."""
-
+class _Answer(NamedTuple):
     request: dict[str, Any]
     """As asked; not part of the JSON."""
     context: dict[str, Any]
     """The `context` of the answer, exactly as printed."""
     label: str = ""
     """Where the request came from, for people: `requests.jsonl:7`; may be empty."""
-    _parsed: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+class Decision(_Answer):
+    """What was decided about one request."""
 
     @property
     def outcome(self) -> Outcome:
@@ -95,24 +93,18 @@ class Decision:
         """Whether the action may be done."""
         return bool(self.context["outcome"] == "allow")
 
-    @property
+    @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """Every matching rule's say: denies, requires, then allows and delegates, by rule name."""
-        if "findings" not in self._parsed:
-            self._parsed["findings"] = tuple(
-                Finding(**{**found, "paths": tuple(found["paths"]), "asks": tuple(found.get("asks", ()))})
-                for found in self.context["findings"]
-            )
-        return self._parsed["findings"]  # type: ignore[no-any-return]  # a cache of mixed values
+        return tuple(
+            Finding(**{**found, "paths": tuple(found["paths"]), "asks": tuple(found.get("asks", ()))})
+            for found in self.context["findings"]
+        )
 
-    @property
+    @cached_property
     def obligations(self) -> tuple[Obligation, ...]:
         """What must hold, sorted by id."""
-        if "obligations" not in self._parsed:
-            self._parsed["obligations"] = tuple(
-                Obligation(**{**owed, "proof": tuple(owed["proof"])}) for owed in self.context["obligations"]
-            )
-        return self._parsed["obligations"]  # type: ignore[no-any-return]  # a cache of mixed values
+        return tuple(Obligation(**{**owed, "proof": tuple(owed["proof"])}) for owed in self.context["obligations"])
 
     def is_open(self, finding: Finding) -> bool:
         """Whether a finding still objects: a require all of whose obligations are met does not."""

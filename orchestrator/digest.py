@@ -7,8 +7,10 @@ differs from RFC 8785. Imports little, because every command pays for it.
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 MAX_INTEGER = 2**53 - 1
 """RFC 8785 knows numbers as IEEE doubles: an integer beyond this has no canonical form here and is refused."""
@@ -104,8 +106,12 @@ def _scalar_text(value: object) -> str:
             return str(_quote(value))
         case int() if -MAX_INTEGER <= value <= MAX_INTEGER:
             return str(int(value))
-        case float() | Decimal():
+        case float():
             return _number_text(_double(value))
+    from decimal import Decimal  # so late that only who brings one pays for it
+
+    if isinstance(value, Decimal):
+        return _number_text(_exact_double(value))
     raise _no_form(f"an integer beyond {MAX_INTEGER}" if isinstance(value, int) else f"a {type(value).__name__}")
 
 
@@ -118,11 +124,16 @@ def _utf16(member: tuple[str, object]) -> bytes:
     return member[0].encode("utf-16-be")
 
 
-def _double(value: float | Decimal) -> float:
+def _double(value: "float | Decimal") -> float:
     double = float(value)
     if not math.isfinite(double):
         raise _no_form(str(value))
-    if isinstance(value, Decimal) and Decimal(repr(double)) != value:
+    return double
+
+
+def _exact_double(value: "Decimal") -> float:
+    double = _double(value)
+    if type(value)(repr(double)) != value:
         raise _no_form(f"{value}, which no double holds,")
     return double
 

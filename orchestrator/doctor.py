@@ -52,7 +52,7 @@ def examine(settings: Settings, *, cwd: Path | None = None, environ: Mapping[str
     sections: tuple[tuple[str, Callable[[], Iterator[Check]]], ...] = (
         ("OPA", _engine),
         ("sidecar", _sidecars),
-        ("packs", lambda: _packs(settings, cwd or Path.cwd())),
+        ("packs", lambda: _packs(settings, cwd or place.here())),
         ("ledger", lambda: _ledger(settings, environ)),
         ("enforcement", lambda: _enforcement(environ)),
     )

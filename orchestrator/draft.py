@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
 
-from orchestrator import bundle
+from orchestrator import bundle, place
 from orchestrator.compile import Compiled, compile_packs
 from orchestrator.errors import Exit, PackError, Problem, UsageError
 from orchestrator.link import empty, link
@@ -197,7 +197,7 @@ def _default() -> list[str]:
 
 def _repository_folder() -> Path | None:
     """Return the folder of packs of the repository one stands in, by its `orch.yaml`."""
-    root = repository_root(Path.cwd()) or Path.cwd()
+    root = repository_root(place.here()) or place.here()
     folder = root / Settings.load().repository_packs
     return folder if folder.is_dir() else None
 

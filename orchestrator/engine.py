@@ -1,8 +1,7 @@
 """Who answers: the seam between a decision and OPA, and OPA as one process for one question. Decides nothing itself."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from orchestrator.errors import DecisionError
 
@@ -36,8 +35,7 @@ class Engine(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class OneShotEngine:
+class OneShotEngine(NamedTuple):
     """A new OPA process for each question: slow, leaves nothing behind.
 
     `opa eval` looks at no signature: verify the bundle first.

@@ -9,8 +9,8 @@ OrchError
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 
 class Exit(IntEnum):
@@ -57,8 +57,7 @@ class UsageError(OrchError):
     exit_code = Exit.USAGE
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing wrong at one place of a document."""
 
     file: str

@@ -6,9 +6,8 @@ Joins the stages up to `decide` for `orch evaluate`; shows nothing and executes 
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from orchestrator import clock, request
 from orchestrator.choices import Mode, Point
@@ -16,6 +15,7 @@ from orchestrator.decide import Circumstances, Policy, Question
 from orchestrator.decision import Decision
 from orchestrator.errors import UsageError
 from orchestrator.load import load
+from orchestrator.place import here
 from orchestrator.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ _STATED_CHANGE = "the change was stated, not read from git"
 _STATED_TIME = "the time was stated"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What the caller asked for, as typed."""
 
     source: str | None = None
@@ -49,8 +48,7 @@ class Asked:
     """Leave no sidecar behind."""
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(NamedTuple):
     """Decisions to come, and what is worth saying beside them."""
 
     decisions: Iterator[Decision]
@@ -77,7 +75,7 @@ def evaluate(
 
     Source: 001, "Policy Engine"; "Policy warn-only".
     """
-    place = _Place.of(asked, settings, cwd or Path.cwd(), os.environ if environ is None else environ)
+    place = _Place.of(asked, settings, cwd or here(), os.environ if environ is None else environ)
     loaded = load(place.settings, cwd=place.cwd, base_commit=place.base_commit, one_shot=asked.one_shot)
     policy = Policy(loaded.engine, loaded.digest, loaded.declared, loaded.roster, loaded.claims)
     circumstances = Circumstances(
@@ -93,7 +91,7 @@ def evaluate(
         decisions=policy.decide_many(_kept(questions, last), circumstances),
         is_single=is_single,
         notes=loaded.notes,
-        explanations=lambda decision: _explained(policy, decision, replace(last[0], facts=facts), circumstances),
+        explanations=lambda decision: _explained(policy, decision, last[0]._replace(facts=facts), circumstances),
     )
 
 
@@ -114,11 +112,10 @@ def _kept(questions: Iterator[Question], last: list[Question]) -> Iterator[Quest
 def _explained(policy: Policy, decision: Decision, question: Question, circumstances: Circumstances) -> str:
     from orchestrator.explain import explanation
 
-    return explanation(policy.explain(replace(question, request=decision.request), circumstances))
+    return explanation(policy.explain(question._replace(request=decision.request), circumstances))
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     """Where the question is asked: settings, the CI, the change."""
 
     asked: Asked
@@ -135,7 +132,7 @@ class _Place:
         if by_ci is not None and change_range is None and by_ci.base and by_ci.head:
             change_range = f"{by_ci.base}..{by_ci.head}"
         if context and context.repository and settings.repository is None:
-            settings = replace(settings, repository=context.repository)
+            settings = settings._replace(repository=context.repository)
         change = None
         if change_range is not None:
             from orchestrator.change import read_change
@@ -212,11 +209,26 @@ def _claims(value: Any, host: str, place: _Place, *, has_read: bool) -> Iterator
     properties = resource.get("properties") if isinstance(resource, dict) else None
     if isinstance(properties, dict) and properties.get("files") and not has_read:
         yield _STATED_CHANGE
+    if isinstance(properties, dict) and place.change is not None:
+        yield from _stated_branches(value, properties, place)
     known = place.settings.repository
     if isinstance(resource, dict) and resource.get("type") == "repository" and known:
         named = resource.get("id")
         if isinstance(named, str) and named.lower() != known.lower():
             yield f"the request is about {named}, and this is {known}"
+
+
+def _stated_branches(value: dict[str, Any], properties: dict[str, Any], place: _Place) -> Iterator[str]:
+    """Branches that neither git nor the CI named: a rule on branches could be dodged by stating another."""
+    change, action = place.change, value.get("action")
+    onto = isinstance(action, dict) and action.get("name") in {"open_pr", "merge_pr"}
+    assert change is not None  # noqa: S101  # the caller looked
+    known = {"branch": change.base_branch if onto else change.head_branch, "head_branch": change.head_branch}
+    if place.ci and not place.asked.source and not place.asked.flags:
+        known = {"branch": place.ci.branch, "head_branch": place.ci.head_branch}
+    for name, expected in known.items():
+        if properties.get(name) is not None and properties[name] != expected:
+            yield f"the {name.replace('_', ' ')} was stated, not read from git"
 
 
 def _with_change(value: Any, change: "Change") -> Any:  # noqa: ANN401  # a request, not yet checked
@@ -240,17 +252,17 @@ def _from_flags(asked: Asked, place: _Place, host: str) -> dict[str, Any]:
             )
         given = request.Flags(context.action, "", branch=context.branch, head_branch=context.head_branch)
     if asked.files_from is not None:
-        given = replace(given, files=(*(given.files or ()), *_listed(asked.files_from)))
+        given = given._replace(files=(*(given.files or ()), *_listed(asked.files_from)))
     if change is not None:
         if given.files:
             raise UsageError(
                 "files are named twice: by --from-git and by --file or --files-from", advice="leave one out"
             )
-        given = replace(given, files=change.files, head_branch=given.head_branch or change.head_branch)
+        given = given._replace(files=change.files, head_branch=given.head_branch or change.head_branch)
         if given.action in {"open_pr", "merge_pr"}:
-            given = replace(given, branch=given.branch or change.base_branch)
+            given = given._replace(branch=given.branch or change.base_branch)
     return request.build(
-        replace(given, subject=given.subject or host, repository=given.repository or place.settings.repository)
+        given._replace(subject=given.subject or host, repository=given.repository or place.settings.repository)
     )
 
 
@@ -272,6 +284,8 @@ def _read(source: str) -> tuple[Iterator[tuple[str, Any]], bool]:
         return _stream(name, first, second, lines), False
     rest = b"".join(b"\n" + line for _, line in (*([second] if second else []), *lines))
     value = strictjson.parse(first[1] + rest, name=name, first_line=first[0])
+    if value == []:
+        raise UsageError(f"{name} holds an empty list; expected at least one request")
     if isinstance(value, list):
         return iter([(f"{name}[{index}]", one) for index, one in enumerate(value)]), False
     return iter([("", value)]), True
@@ -307,20 +321,22 @@ def _is_whole(line: bytes) -> bool:
     return True
 
 
-def _opened(source: str) -> BinaryIO:
+def _opened(source: str, what: str = "requests") -> BinaryIO:
     if source == "-":
+        if sys.stdin is None:
+            raise UsageError("standard input is closed; expected " + what, advice="name a file, or open standard input")
         return sys.stdin.buffer
     try:
         return Path(source).open("rb")
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise UsageError(
-            f"cannot read {source!r}: {why}", advice="name a file of requests, or - for standard input"
+            f"cannot read {source!r}: {why}", advice=f"name a file of {what}, or - for standard input"
         ) from error
 
 
 def _listed(source: str) -> list[str]:
-    with _opened(source) as stream:
+    with _opened(source, "paths") as stream:
         data = stream.read()
     try:
         text = data.decode()
@@ -332,7 +348,7 @@ def _listed(source: str) -> list[str]:
 def _facts_file(name: str) -> dict[str, Any]:
     from orchestrator import strictjson
 
-    with _opened(name) as stream:
+    with _opened(name, "facts") as stream:
         data = stream.read()
     is_yaml = name.endswith((".yaml", ".yml"))
     value = _yaml(data, name) if is_yaml else strictjson.parse(data, name=name)

@@ -7,14 +7,13 @@ compiles nothing.
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator import place, sidecar
 from orchestrator.digest import sha256
 from orchestrator.engine import Engine, OneShotEngine
-from orchestrator.errors import DecisionError, PackError, Problem
+from orchestrator.errors import DecisionError, PackError, Problem, UsageError
 from orchestrator.settings import Settings
 from orchestrator.sources import Gathered, gather, read_pack_set
 
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.model import PackSet
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(NamedTuple):
     """A policy that is ready to be asked."""
 
     engine: Engine
@@ -38,8 +36,7 @@ class Loaded:
     """What a person should know about where the packs came from; for stderr."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
+class _Prepared(NamedTuple):
     """What the cache keeps of a compiled policy."""
 
     bundle: Path
@@ -62,7 +59,12 @@ def load(
         DecisionError: no engine, or a bundle that is not to be trusted.
     """
     use_opa_of(settings)
-    gathered = gather(settings, cwd=cwd or Path.cwd(), base_commit=base_commit)
+    gathered = gather(settings, cwd=cwd or place.here(), base_commit=base_commit)
+    if settings.verification_key and not gathered.bundle:
+        raise UsageError(
+            f"{settings.origin('verification_key')} wants a signature, and folders of packs carry none",
+            advice="name a bundle: `orch policy build` and `orch policy sign` make one",
+        )
     prepared = _prepared_bundle(gathered.bundle, settings) if gathered.bundle else _prepared(gathered)
     return Loaded(
         engine=_engine(prepared, settings, one_shot=one_shot),
@@ -89,6 +91,10 @@ def _engine(prepared: _Prepared, settings: Settings, *, one_shot: bool) -> Engin
         from orchestrator import opa
 
         return OneShotEngine(prepared.bundle, opa.find())
+    if os.environ.get("ORCH_OPA"):
+        from orchestrator import opa
+
+        opa.find()  # what is named is used or refused, even while another answers already
     return sidecar.ensure(prepared.bundle, prepared.digest, deadline_s=settings.deadline_s)
 
 
@@ -170,15 +176,23 @@ def _prepared_bundle(path: Path, settings: Settings) -> _Prepared:
     """A bundle is trusted by its signature where a key is set, else by its place. Its copy in the cache is run."""
     from orchestrator import bundle
 
-    data = path.read_bytes()
+    data = _read(path)
     if settings.verification_key:
-        bundle.verify(data, Path(settings.verification_key).read_bytes())
+        bundle.verify(data, _read(Path(settings.verification_key)))
     contents = bundle.read(data)
     folder = place.private_dir(place.private_dir(place.cache_dir()) / "policies")
     copy = folder / f"{sha256(data).removeprefix('sha256:')}.tar.gz"
     if not copy.is_file():
         _write(copy, data)
     return _Prepared(copy, contents.digest, tuple(contents.policy["declared"]), contents.policy["roster"], ())
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"cannot read {str(path)!r}: {why}") from error
 
 
 def _write(path: Path, data: bytes) -> None:

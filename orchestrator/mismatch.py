@@ -67,7 +67,8 @@ def _problem(detail: ErrorDetails, model: type[Strict], document: Document) -> P
     if kind == "string_type" and isinstance(value, (int, Decimal)):
         advice = f'write "{str(value).lower()}" in quotes'
     elif kind == "literal_error" and isinstance(value, str):
-        advice = did_you_mean(value, re.findall(r"'([^']*)'", str(context["expected"])))
+        choices = re.findall(r"'([^']*)'", str(context["expected"]))
+        advice = did_you_mean(value, choices) if len(choices) > 1 else ""  # the only choice is what is expected
     return Problem(document.file, line, column, shown(value), expected, advice)
 
 

@@ -2,21 +2,10 @@
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from enum import StrEnum
 from typing import TypeAlias
 
-from orchestrator.choices import (
-    MICRO,
-    SEVERITY_OF,
-    Default,
-    Effect,
-    Layer,
-    Level,
-    Mode,
-    Outcome,
-    Point,
-    Reason,
-    Severity,
-)
+from orchestrator.choices import MICRO, Mode, Outcome, Point, Reason
 
 __all__ = [
     "MICRO", "SEVERITY_OF", "Approval", "Budget", "Condition", "Default", "Effect", "Evidence", "JsonObject",
@@ -29,6 +18,53 @@ __all__ = [
 JsonValue: TypeAlias = "bool | int | float | Decimal | str | list[JsonValue] | dict[str, JsonValue] | None"
 JsonObject: TypeAlias = dict[str, JsonValue]
 Scalar: TypeAlias = bool | int | Decimal | str
+
+
+class Effect(StrEnum):
+    """What a matching rule does."""
+
+    DENY = "deny"
+    REQUIRE = "require"
+    ALLOW = "allow"
+    DELEGATE = "delegate"
+
+
+class Level(StrEnum):
+    """How firm a deny or require is."""
+
+    HARD = "hard"
+    SOFT = "soft"
+    ADVISORY = "advisory"
+
+
+class Severity(StrEnum):
+    """How bad a finding is, for people and reports; never decides."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+    INFO = "info"
+
+
+SEVERITY_OF = {Level.HARD: Severity.HIGH, Level.SOFT: Severity.MEDIUM, Level.ADVISORY: Severity.LOW}
+"""The default severity of a deny or require; an allow or delegate is `info`."""
+
+
+class Default(StrEnum):
+    """A pack's say where none of its rules has one."""
+
+    DENY = "deny"
+    ALLOW = "allow"
+    INHERIT = "inherit"
+
+
+class Layer(StrEnum):
+    """Where a pack comes from, and so how far it is trusted."""
+
+    ORG = "org"
+    REPO = "repo"
+    RUN = "run"
 
 
 @dataclass(frozen=True, slots=True)

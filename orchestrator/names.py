@@ -14,13 +14,13 @@ NO_REPOSITORY = "none"
 
 _SHOWN = 60
 _LONG_NUMBER = 10**30
-_REPOSITORY = re.compile(r"[A-Za-z0-9_.~+-]+(?:/[A-Za-z0-9_.~+-]+)+")
-_PLAIN_BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(?:/[A-Za-z0-9_-]+)*")
-_NOT_IN_A_BRANCH = (  # like _TOOL compiled when it is needed: most commands never do
+_PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-/")
+_IN_A_REPOSITORY = _PLAIN | frozenset(".~+")
+_NOT_IN_A_BRANCH = (  # patterns are compiled when they are needed: most commands never do
     "[\x00-\x20\x7f-\x9f~^:?*\\[\\\\\ud800-\udfff]|\\.\\.|@\\{|//|/\\.|\\.lock(?:/|\\Z)|\\.\\Z|/\\Z"
 )
-_PATH = re.compile("(?:(?!\\.{1,2}(?:/|\\Z))[^/\x00\ud800-\udfff]+(?:/(?!\\Z)|\\Z))+")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_SURROGATE = "[\ud800-\udfff]"
+_CONTROL = "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 _TOOL = "[^:\\s\x00-\x1f\x7f-\x9f\ud800-\udfff]+(?::[^:\\s\x00-\x1f\x7f-\x9f\ud800-\udfff]+)+"
 
 _REF = (
@@ -32,12 +32,13 @@ def repository_problem(name: str) -> str:
     """Judge a repository's id: `owner/name`, deeper groups allowed, or `none`."""
     if name == NO_REPOSITORY:
         return ""
-    if len(name) > MAX_NAME or not _REPOSITORY.fullmatch(name):
+    parts = name.split("/")
+    if len(name) > MAX_NAME or len(parts) == 1 or "" in parts or not _IN_A_REPOSITORY.issuperset(name):
         return "`owner/name` without scheme, host or empty part, or `none`"
     lowered = name.lower()
     if lowered.endswith(".git"):
         return "`owner/name` without `.git`"
-    if any(part in {".", ".."} for part in lowered.split("/")):
+    if "." in parts or ".." in parts:
         return "`owner/name` without `.` or `..`"
     return ""
 
@@ -50,7 +51,7 @@ def branch_problem(name: str) -> str:
         return "the branch's name without `refs/heads/`"
     if name == "HEAD":
         return "a branch's name, which `HEAD` is not"
-    if _PLAIN_BRANCH.fullmatch(name):
+    if _PLAIN.issuperset(name) and not name.startswith("-") and "" not in name.split("/"):
         return ""
     if not name or name == "@" or name.startswith(("-", ".", "/")) or re.search(_NOT_IN_A_BRANCH, name):
         return _REF
@@ -64,7 +65,9 @@ def tool_problem(name: str) -> str:
 
 def path_problem(path: str) -> str:
     """Judge a file's path: relative, normal, POSIX, UTF-8."""
-    if not _PATH.fullmatch(path):
+    parts = path.split("/")
+    is_normal = "" not in parts and "." not in parts and ".." not in parts and "\0" not in path
+    if not is_normal or not (path.isascii() or re.search(_SURROGATE, path) is None):
         return "a relative path without empty, `.` or `..` parts, NUL or lone surrogates, such as `src/a.py`"
     if len(path) > MAX_PATH_BYTES // 4 and len(path.encode()) > MAX_PATH_BYTES:
         return f"a path of at most {MAX_PATH_BYTES} bytes"
@@ -77,7 +80,8 @@ def id_problem(name: str) -> str:
         return "a text that is not empty"
     if len(name) > MAX_NAME:
         return f"at most {MAX_NAME} characters"
-    return "a text without control characters or lone surrogates" if _CONTROL.search(name) else ""
+    is_clean = name.isprintable() or not re.search(_CONTROL, name)
+    return "" if is_clean else "a text without control characters or lone surrogates"
 
 
 def shown(value: object) -> str:

@@ -231,7 +231,7 @@ def find(environ: Mapping[str, str] | None = None) -> Opa:
     if named:
         if Path(named).is_absolute() and _can_run(Path(named)):
             return Opa(Path(named))
-        message = f"ORCH_OPA is {named!r}; expected the absolute path of a program"
+        message = f"ORCH_OPA, or `opa:` in the operator's file, is {named!r}; expected the absolute path of a program"
         raise DecisionError(message, advice=_ADVICE)
     candidates = place.opa_candidates()
     for candidate in candidates:

@@ -28,7 +28,12 @@ _MODULE = rb"\"([^\"\n]+\.rego)\"|'([^'\n]+\.rego)'|([^\s\"',\[\]{}#]+\.rego)\b"
 
 
 def read_files(name: str, path: Path, *, may_be_empty: bool = False) -> list[File]:
-    """Return the packs of a folder (every *.yaml and *.yml in it, none below), or the one file."""
+    """Return the packs of a folder (every *.yaml and *.yml in it, none below), or the one file.
+
+    Raises:
+        UsageError: there is none, or the folder or a file cannot be read.
+        PackError: a file is too large, or a symlink that leaves the folder or leads nowhere.
+    """
     if path.is_file():
         return [(name, _read(name, path))]
     if not path.is_dir():
@@ -42,7 +47,7 @@ def read_files(name: str, path: Path, *, may_be_empty: bool = False) -> list[Fil
 
 
 def _listed(name: str, folder: Path) -> Iterator[Path]:
-    """Yield the folder's packs by name: no hidden ones, no symlinks that leave it, nothing but plain files."""
+    """Yield the folder's packs by name: no hidden ones, nothing but plain files and symlinks to those in it."""
     home = folder.resolve()
     try:
         entries = sorted(entry.name for entry in os.scandir(folder) if entry.name.endswith(SUFFIXES))
@@ -62,11 +67,20 @@ def _listed(name: str, folder: Path) -> Iterator[Path]:
             message = f"the folder {shown(name)} holds a file whose name is not UTF-8: {ascii(os.fsencode(entry))[1:]}"
             raise UsageError(message, advice="rename it") from error
         try:
-            is_ours = path.resolve(strict=True).is_relative_to(home) and path.is_file()
-        except (OSError, RuntimeError):
-            continue  # a symlink to nowhere, or to itself
-        if is_ours:
+            is_inside = path.resolve(strict=True).is_relative_to(home)
+        except (OSError, RuntimeError) as error:  # RuntimeError: a circle, before Python 3.13
+            raise _astray(joined(name, entry), path, "leads nowhere") from error
+        if not is_inside:
+            raise _astray(joined(name, entry), path, "leaves the folder")
+        if path.is_file():
             yield path
+
+
+def _astray(name: str, path: Path, how: str) -> PackError:
+    """Return the error for a name whose pack cannot be had: left out silently, its denies would be missing."""
+    seen = f"a symlink that {how}" if path.is_symlink() else "a file that cannot be reached"
+    advice = "put the file itself here, or remove the name; a name that begins with a dot is passed over"
+    return PackError([Problem(name, 0, 0, seen, "a file in this folder", advice)])
 
 
 def _read(name: str, path: Path) -> bytes:

@@ -6,9 +6,10 @@ Part of the hot path: imports nothing heavy.
 import os
 import stat
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 
-from orchestrator.errors import DecisionError
+from orchestrator.errors import DecisionError, UsageError
 
 SOCKET_PATH_BYTES = 100
 """The longest socket path we use; kernels stop at 104 (macOS) or 108 (Linux), and OPA then exits 0."""
@@ -42,6 +43,19 @@ def resource(name: str) -> Path:
         message = f"{name} is missing: {found} does not exist"
         raise DecisionError(message, advice="install orch again; a part of it is gone")
     return found
+
+
+def here() -> Path:
+    """Return the current folder.
+
+    Raises:
+        UsageError: it was removed.
+    """
+    try:
+        return Path.cwd()
+    except OSError as error:
+        message = f"the current folder cannot be read: {error.strerror}"
+        raise UsageError(message, advice="change into a folder that exists") from error
 
 
 def is_checkout() -> bool:
@@ -101,7 +115,7 @@ def runtime_dir(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def private_dir(path: Path) -> Path:
-    """Return `path` as a folder that is the user's alone; missing ones are created with mode 0700.
+    """Return `path` as a folder that is the user's alone; it and what is missing above are created with mode 0700.
 
     A folder that was there is never changed: one that is a symlink, belongs to someone else or is open to others is
     refused, since what lies in it may not be ours. Below the shared temporary folder every step of the way is checked.
@@ -113,7 +127,7 @@ def private_dir(path: Path) -> Path:
     steps = [step for step in reversed(path.parents) if step.is_relative_to(fallback)]
     for step in (*steps, path):
         try:
-            step.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+            _create(step)
         except (OSError, ValueError) as error:
             message = f"cannot create the folder {step}: {error}"
             advice = "set XDG_CACHE_HOME, XDG_STATE_HOME or XDG_RUNTIME_DIR to a folder that you can write"
@@ -122,6 +136,13 @@ def private_dir(path: Path) -> Path:
             message = f"the folder {step} cannot be trusted: it {objection}"
             raise DecisionError(message, advice="look at what is in it; then remove it, or close it with chmod 700")
     return path
+
+
+def _create(path: Path) -> None:
+    """Create a folder and each one missing above it, all for the user alone: `mkdir -p` would open the upper ones."""
+    missing = takewhile(lambda step: not os.path.lexists(step), path.parents)
+    for step in (*reversed(list(missing)), path):
+        step.mkdir(mode=_PRIVATE, exist_ok=True)
 
 
 def _shared_fallback() -> Path:

@@ -8,7 +8,8 @@ NAMES = (
 )  # fmt: skip
 """What may stand between braces; `{{` and `}}` are braces."""
 
-_PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(\w+)\}")
+_PLACEHOLDER = r"\{\{|\}\}|\{(\w+)\}"
+_SHELL_SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789@%_+=:,./-")
 
 
 def fill(text: str, values: Mapping[str, str | list[str] | None], *, is_shell: bool) -> str:
@@ -16,10 +17,10 @@ def fill(text: str, values: Mapping[str, str | list[str] | None], *, is_shell: b
 
     A fix one of whose placeholders has no value is no command any more, and comes back empty.
     """
-    found = {match[1] for match in _PLACEHOLDER.finditer(text)} - {None}
+    found = {match[1] for match in re.finditer(_PLACEHOLDER, text)} - {None}
     if is_shell and any(not values.get(name) for name in found if name in NAMES):
         return ""
-    return _PLACEHOLDER.sub(lambda match: _value(match, values, is_shell=is_shell), text)
+    return re.sub(_PLACEHOLDER, lambda match: _value(match, values, is_shell=is_shell), text)
 
 
 def _value(match: re.Match[str], values: Mapping[str, str | list[str] | None], *, is_shell: bool) -> str:
@@ -35,6 +36,9 @@ def _value(match: re.Match[str], values: Mapping[str, str | list[str] | None], *
 
 def _word(text: str) -> str:
     """Quote one word for a shell; one that looks like an option is made a path."""
+    word = f"./{text}" if text.startswith("-") else text
+    if word and _SHELL_SAFE.issuperset(word):
+        return word
     from shlex import quote
 
-    return quote(f"./{text}" if text.startswith("-") else text)
+    return quote(word)

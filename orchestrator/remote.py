@@ -5,7 +5,10 @@ answered, the answer itself says: it must carry the digest that is expected.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from http.client import HTTPException
+from socket import gaierror
+from ssl import SSLCertVerificationError, SSLError
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import SplitResult, urlsplit
@@ -19,6 +22,13 @@ if TYPE_CHECKING:
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _ADVICE = "check ORCH_OPA_URL, ORCH_OPA_CA_FILE and whether the server runs"
 _DENIED = {401, 403}
+_WORDS: dict[type[Exception], str] = {
+    gaierror: "its name is not known (DNS)",
+    ConnectionRefusedError: "nothing listens there",
+    ConnectionResetError: "it hung up before it answered",
+    BrokenPipeError: "it hung up before it answered",
+    HTTPException: "it hung up before it answered, or does not speak HTTP",
+}
 
 
 class RemoteSettings(Protocol):
@@ -119,7 +129,7 @@ class RemoteEngine:
         question = json.loads(batch)
         answer = self._in_time(lambda: self._client.query_rule(question, "orch", rule))
         if not isinstance(answer, dict):
-            raise DecisionError(f"the server at {self._url.netloc} does not answer as OPA does", advice=_ADVICE)
+            raise _no_opa(self._url.netloc)
         return listed(answer.get("result"))
 
     def _in_time(self, call: Callable[[], object]) -> object:
@@ -142,7 +152,8 @@ class RemoteEngine:
         return outcome[0]
 
     def _translated(self, error: Exception) -> DecisionError:
-        from requests.exceptions import HTTPError, SSLError, Timeout, TooManyRedirects
+        from requests.exceptions import HTTPError, JSONDecodeError, ProxyError, Timeout, TooManyRedirects
+        from requests.exceptions import SSLError as NotTrusted
 
         where = self._url.netloc
         match error:
@@ -152,15 +163,58 @@ class RemoteEngine:
                 return DecisionError(
                     f"{where} refused the question (HTTP {response.status_code}): {words}", advice=advice
                 )
-            case SSLError():
-                return DecisionError(
-                    f"{where} cannot be trusted: {error}", advice="check ORCH_OPA_CA_FILE and the name"
-                )
+            case JSONDecodeError():
+                return _no_opa(where)
+            case NotTrusted():
+                said, advice = f"{where} cannot be trusted: {_cause(error)}", "check ORCH_OPA_CA_FILE and the name"
+            case ProxyError():
+                said = f"the proxy on the way to {where} does not let through: {_cause(error)}"
+                advice = "check HTTPS_PROXY, or name the server in NO_PROXY"
             case TooManyRedirects():
-                return DecisionError(f"{where} answers with a redirect, which is never followed", advice=_ADVICE)
+                said, advice = f"{where} answers with a redirect, which is never followed", _ADVICE
             case Timeout():
-                return DecisionError(f"{where} gave no answer within {self._deadline_s:g} s", advice=_ADVICE)
-        return DecisionError(f"{where} gave no answer: {error}", advice=_ADVICE)
+                said, advice = f"{where} gave no answer within {self._deadline_s:g} s", _ADVICE
+            case _:
+                said, advice = f"no OPA server answers at {_address(self._url)}: {_cause(error)}", _ADVICE
+        return DecisionError(said, advice=advice)
+
+
+def _no_opa(where: str) -> DecisionError:
+    return DecisionError(f"the server at {where} does not answer as OPA does", advice=_ADVICE)
+
+
+def _address(url: SplitResult) -> str:
+    """Return host and port, the port also where the URL leaves it to the scheme."""
+    return url.netloc if url.port else f"{url.netloc.rstrip(':')}:{_port(url)}"
+
+
+def _port(url: SplitResult) -> int:
+    return url.port or (443 if url.scheme == "https" else 80)
+
+
+def _cause(error: BaseException) -> str:
+    """Return in plain words what lies under the layers of the libraries."""
+    causes = list(_chain(error))
+    for cause in reversed(causes):
+        match cause:
+            case SSLCertVerificationError():
+                return cause.verify_message
+            case SSLError():
+                return f"TLS failed ({(cause.reason or 'for no stated reason').replace('_', ' ').lower()})"
+            case gaierror() | ConnectionRefusedError() | ConnectionResetError() | BrokenPipeError() | HTTPException():
+                return next(words for kind, words in _WORDS.items() if isinstance(cause, kind))
+            case OSError(strerror=str() as words) if words:
+                return words[0].lower() + words[1:]
+    return " ".join(str(causes[0]).split())
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Give the error and what caused it, outermost first; the libraries hide causes in four ways."""
+    seen: list[BaseException] = [error]
+    for each in seen:
+        yield each
+        hidden = (getattr(each, "reason", None), each.__cause__, each.__context__, *each.args)
+        seen += [one for one in hidden if isinstance(one, BaseException) and all(one is not old for old in seen)]
 
 
 def _checked(url: str) -> SplitResult:
@@ -188,9 +242,8 @@ def _client(url: str, parts: SplitResult, token: str | None, deadline_s: float) 
     from opa_client.opa import OpaClient
     from requests.utils import get_environ_proxies
 
-    port = parts.port or (443 if parts.scheme == "https" else 80)
     client = OpaClient(
-        host=parts.netloc, port=port, ssl=parts.scheme == "https", token=token, retries=1, timeout=deadline_s
+        host=parts.netloc, port=_port(parts), ssl=parts.scheme == "https", token=token, retries=1, timeout=deadline_s
     )
     client.root_url = f"{url}/v1"
     session = client._session  # noqa: SLF001  # the library has no other way to forbid redirects

@@ -4,10 +4,8 @@ A request is in AuthZEN 1.0 shape, `{subject, action, resource, context}`: what 
 what each part means; what makes a request invalid is written here and nowhere else.
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator import names
 from orchestrator.catalogue import CATALOGUE, Action
@@ -26,8 +24,8 @@ _ENTITY = frozenset({"type", "id", "properties"})
 _ACTION = frozenset({"name", "properties"})
 _FILE = frozenset({"path", "status", "mode", "blob"})
 _STATUSES = frozenset("AMDT")
-_MODE = re.compile(r"[0-7]{6}")
-_BLOB = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_MODE_LENGTH = 6
+_BLOB_LENGTHS = frozenset({40, 64})
 _ANYTHING = Action("", "declared by a pack", arguments=None)
 
 
@@ -205,17 +203,17 @@ def _check_properties(properties: dict[str, Any], action: Action | None, trouble
 
 def _check_files(files: list[Any], trouble: _Trouble) -> None:
     seen: dict[Any, Any] = {}
-    is_mode, is_blob, is_path = _MODE.fullmatch, _BLOB.fullmatch, names.path_problem
+    path_problem = names.path_problem
     for index, file in enumerate(files):
         path = status = None
         try:
             path = file["path"]
             status, mode, blob = file.get("status"), file.get("mode"), file.get("blob")
             is_good = (
-                not is_path(path)
+                not path_problem(path)
                 and (status is None or status in _STATUSES)
-                and (mode is None or is_mode(mode))
-                and (blob is None or is_blob(blob))
+                and (mode is None or _is_mode(mode))
+                and (blob is None or _is_blob(blob))
                 and file.keys() <= _FILE
             )
         except (KeyError, TypeError, AttributeError):
@@ -231,6 +229,14 @@ def _check_files(files: list[Any], trouble: _Trouble) -> None:
             seen[path] = "both"
 
 
+def _is_mode(text: str) -> bool:
+    return len(text) == _MODE_LENGTH and not text.strip("01234567")
+
+
+def _is_blob(text: str) -> bool:
+    return len(text) in _BLOB_LENGTHS and not text.strip("0123456789abcdef")
+
+
 def _check_file(file: object, where: str, trouble: _Trouble) -> None:
     if not isinstance(file, dict):
         trouble.add(where, file, "an object with path, status, mode and blob")
@@ -244,16 +250,15 @@ def _check_file(file: object, where: str, trouble: _Trouble) -> None:
         trouble.add(f"{where}.path", path, expected)
     for name, is_right, expected in (
         ("status", lambda text: text in _STATUSES, "A, M, D or T"),
-        ("mode", _MODE.fullmatch, "six octal digits, such as 100644"),
-        ("blob", _BLOB.fullmatch, "an object id of git: 40 or 64 hexadecimal digits in lower case"),
+        ("mode", _is_mode, "six octal digits, such as 100644"),
+        ("blob", _is_blob, "an object id of git: 40 or 64 hexadecimal digits in lower case"),
     ):
         value = file.get(name)
         if value is not None and not (isinstance(value, str) and is_right(value)):
             trouble.add(f"{where}.{name}", value, expected)
 
 
-@dataclass(frozen=True, slots=True)
-class Flags:
+class Flags(NamedTuple):
     """One request, as typed on a command line."""
 
     action: str

@@ -3,6 +3,7 @@
 Part of the hot path. The only sign of a sidecar's life is the lock that its watcher holds on the seat's state.
 """
 
+import errno
 import fcntl
 import os
 import stat
@@ -11,8 +12,8 @@ from _socket import AF_UNIX, SOCK_STREAM
 from _socket import socket as Socket  # noqa: N812  # the class is lower-case there
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from orchestrator import place
 from orchestrator.client import limit
@@ -27,8 +28,7 @@ _POLL_S = 0.001
 _LOG_READ_BYTES = 131_072
 
 
-@dataclass(frozen=True, slots=True)
-class Seat:
+class Seat(NamedTuple):
     """Where one sidecar sits: files that begin with the key of its bundle."""
 
     folder: Path
@@ -40,8 +40,7 @@ class Seat:
         return f"{self.folder}/{self.key}.{kind}"
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What a watcher wrote down about its sidecar."""
 
     watcher_pid: int
@@ -71,7 +70,7 @@ def seat_of(digest: str) -> Seat:
 
 
 def seats() -> Iterator[Seat]:
-    """Yield every seat that somebody took and did not clean up, by key.
+    """Yield every seat that somebody took and did not clean up, by key. What is no plain file was not put by us.
 
     Raises:
         DecisionError: the folder of the sockets is someone else's or cannot be read.
@@ -79,7 +78,8 @@ def seats() -> Iterator[Seat]:
     folder = place.runtime_dir()
     if os.path.lexists(folder):
         for path in sorted(place.private_dir(folder).glob("*.state")):
-            yield Seat(folder, path.name.removesuffix(".state"))
+            if path.is_file() and not path.is_symlink():
+                yield Seat(folder, path.name.removesuffix(".state"))
 
 
 def seconds(variable: str, default: float, most: float) -> float:
@@ -145,12 +145,21 @@ def alone(seat: Seat, until_s: float) -> Iterator[None]:
 
 
 def clear(seat: Seat) -> None:
-    """Remove the files of a seat that nobody sits on, unless a command is about to."""
+    """Remove the files of a seat that nobody sits on, unless a command is about to; what is not ours stays.
+
+    Raises:
+        OSError: they cannot be removed.
+    """
     lock = _locked(seat)
-    if lock is not None:
+    if lock is None:
+        return
+    try:
         if not is_alive(seat):
             for kind in ("sock", "state", "used", "log", "lock"):
                 Path(seat.file(kind)).unlink(missing_ok=True)
+    except DecisionError:  # whoever asks for this seat is told
+        return
+    finally:
         os.close(lock)
 
 
@@ -189,11 +198,22 @@ def pause(seat: Seat, until_s: float) -> None:
 
 
 def is_alive(seat: Seat) -> bool:
-    """Return whether a watcher holds the lock on the seat's state."""
+    """Return whether a watcher holds the lock on the seat's state.
+
+    Raises:
+        DecisionError: the state is a symlink or cannot be opened.
+    """
+    path = seat.file("state")
     try:
-        state = os.open(seat.file("state"), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        state = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
+    except OSError as error:
+        is_link = error.errno == errno.ELOOP
+        raise DecisionError(
+            f"{path} " + ("is a symlink" if is_link else f"cannot be opened: {error.strerror}"),
+            advice="look who put it there; then remove it, and ask again",
+        ) from error
     try:
         return not _try_lock(state, fcntl.LOCK_SH)
     finally:

@@ -6,9 +6,9 @@ On the hot path: YAML is parsed only where a file exists and the cache does not 
 import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self
 
 from orchestrator import names, place
 from orchestrator.choices import Point
@@ -46,8 +46,7 @@ _CACHE_FORM = "settings/1"
 _MAX_DEADLINE_S = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """Every setting, with where it came from."""
 
     packs: tuple[str, ...] = ()
@@ -64,7 +63,7 @@ class Settings:
     """Another OPA binary."""
     opa_url: str | None = None
     """An OPA server to ask instead of a local one."""
-    opa_token: str | None = field(default=None, repr=False)
+    opa_token: str | None = None
     """The server's bearer token."""
     opa_ca_file: str | None = None
     """Certificates by which the server is trusted."""
@@ -78,8 +77,13 @@ class Settings:
     output_format: str | None = None
     explain: bool = False
     all_paths: bool = False
-    origins: Mapping[str, str] = field(default_factory=dict)
+    origins: Mapping[str, str] = MappingProxyType({})
     """Name of a setting above to what set it: a flag, a variable or a file."""
+
+    def __repr__(self) -> str:
+        """Return every setting but the token, which no log may show."""
+        shown_ones = (f"{name}={value!r}" for name, value in self._asdict().items() if name != "opa_token")
+        return f"Settings({', '.join(shown_ones)})"
 
     @classmethod
     def load(
@@ -98,7 +102,7 @@ class Settings:
             PackError: the operator's file or the repository's `orch.yaml` is wrong; with line and column.
         """
         environ = os.environ if environ is None else environ
-        cwd = cwd or Path.cwd()
+        cwd = cwd or place.here()
         given = dict(flags or {})
         found = _Found()
         root = repository_root(cwd)
@@ -224,7 +228,7 @@ def _from_variables(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[st
 
 
 def _from_flags(flags: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    known = {one.name for one in fields(Settings)} - {"origins"}
+    known = set(Settings._fields) - {"origins"}
     if unknown := sorted(flags.keys() - known):
         message = f"there is no setting {shown(unknown[0])}"
         raise UsageError(message)

@@ -6,8 +6,8 @@ it died, and shows and ends those there are. Keeps no list of processes: the loc
 
 import time
 from _socket import socket as Socket  # noqa: N812  # the class is lower-case there
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from orchestrator import place
 from orchestrator.client import Connection, version
@@ -19,8 +19,7 @@ _STOP_S = 10.0
 _DAY_S = 86_400.0
 
 
-@dataclass(frozen=True, slots=True)
-class SidecarState:
+class SidecarState(NamedTuple):
     """One sidecar that lives."""
 
     digest: str

@@ -5,10 +5,10 @@ repo is what lies in the repository and, where a change is judged, in its base r
 """
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator import place
 from orchestrator.digest import sha256
@@ -37,15 +37,14 @@ _FROM_WORKING_TREE = "the repository's packs were read from its working tree"
 _ADVICE = "name some with --packs, ORCH_PACKS or `packs:` in the operator's file; `orch policy new` makes a first one"
 
 
-@dataclass(frozen=True, slots=True)
-class Gathered:
+class Gathered(NamedTuple):
     """The files that decide, by layer, before anything in them is read."""
 
     org: tuple[File, ...] = ()
     repo: tuple[File, ...] = ()
     runs: tuple[tuple[File, ...], ...] = ()
     """Each run pack is a layer of its own."""
-    modules: Mapping[tuple[str, str], bytes] = field(default_factory=dict)
+    modules: Mapping[tuple[str, str], bytes] = MappingProxyType({})
     """Hand-written modules by their org pack's file and their path below its folder."""
     repository: str | None = None
     """Which repository the repo layer belongs to, lower-cased; None when the operator did not say."""
@@ -96,7 +95,7 @@ def gather(
         UsageError: no packs anywhere, a place that is not there or cannot be read, a bundle beside other packs.
         PackError: a pack is too large, or the repository's `orch.yaml` is wrong.
     """
-    reader = _Reader(cwd or Path.cwd(), base_commit)
+    reader = _Reader(cwd or place.here(), base_commit)
     all_runs = (*settings.run_packs, *(os.fspath(name) for name in run_packs))
     known = repository or settings.repository
     bundles = [name for name in settings.packs if _is_bundle(reader.cwd / name)]
@@ -118,7 +117,7 @@ def gather(
         notes=tuple(reader.notes),
         places=tuple(reader.places),
     )
-    return replace(found, digest=_digest(found))
+    return found._replace(digest=_digest(found))
 
 
 def read_layers(gathered: Gathered) -> "tuple[Loaded, Loaded, list[Loaded]]":
@@ -233,12 +232,8 @@ class _Reader:
             where = f"repo: {folder} at {self.base}"
         else:
             path = self.root / folder
-            if not path.exists():
+            if not _is_there(path, folder, self.root):
                 return []
-            if not _is_below(path, self.root):
-                raise PackError([Problem(folder, 0, 0, "a symlink out of the repository", "a folder in it")])
-            if not path.is_dir():
-                raise PackError([Problem(folder, 0, 0, "a file", "a folder of packs")])
             files = read_files(folder, path, may_be_empty=True)
             where = f"repo: {folder}"
             self.claims += [_FROM_WORKING_TREE] if files else []
@@ -341,11 +336,26 @@ class _Reader:
         return str(said.get("packs", REPOSITORY_PACKS))
 
 
-def _is_below(path: Path, root: Path) -> bool:
+def _is_there(path: Path, name: str, root: Path) -> bool:
+    """Say whether the repository's folder of packs exists; one that is there and cannot be read is an error."""
+    advice = "make it a folder, or remove it"
     try:
-        return path.resolve().is_relative_to(root)
-    except (OSError, RuntimeError):
-        return False
+        is_below = path.resolve(strict=True).is_relative_to(root)
+        is_folder = path.is_dir()
+    except (OSError, RuntimeError) as error:
+        steps = [step for step in (path, *path.parents) if step != root and step.is_relative_to(root)]
+        if any(os.path.islink(step) for step in steps):  # noqa: PTH114  # Path.is_symlink raises where it cannot look
+            seen = "a symlink that leads nowhere"
+        elif isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            return False
+        else:
+            seen = f"a folder that cannot be read ({getattr(error, 'strerror', None) or error})"
+        raise PackError([Problem(name, 0, 0, seen, "a folder in the repository", advice)]) from error
+    if not is_below:
+        raise PackError([Problem(name, 0, 0, "a symlink out of the repository", "a folder in it", advice)])
+    if not is_folder:
+        raise PackError([Problem(name, 0, 0, "a file", "a folder of packs")])
+    return True
 
 
 def _digest(gathered: Gathered) -> str:
@@ -361,18 +371,28 @@ def _digest(gathered: Gathered) -> str:
 
 
 def _code_digest() -> str:
-    """Return a digest of what turns packs into a bundle: version, fixed library and, by size and time, our files."""
+    """Return a digest of what turns packs into a bundle: version, fixed library and our code.
+
+    Files enter by size and times, not by their bytes: the time of change cannot be set, so a file that was edited or
+    replaced always counts as new, even where its time of modification was put back.
+    """
     from orchestrator import __version__
 
-    parts = [__version__.encode()]
-    library = place.resource("rego")
-    for folder, _, names in sorted(os.walk(library)):
-        for name in sorted(names):
-            if name.endswith(".rego") and not name.endswith("_test.rego"):
-                path = Path(folder, name)
-                parts += (os.fsencode(path.relative_to(library)), sha256(path.read_bytes()).encode())
-    for entry in sorted(os.scandir(Path(__file__).parent), key=lambda entry: entry.name):
-        if entry.name.endswith(".py"):
-            seen = entry.stat()
-            parts.append(f"{entry.name} {seen.st_size} {seen.st_mtime_ns}".encode())
-    return sha256(b"".join(b"%d:%b" % (len(part), part) for part in parts))
+    parts = [
+        __version__,
+        *sorted(_seen(os.fspath(place.resource("rego")), ".rego")),
+        *sorted(_seen(os.path.dirname(__file__), ".py", is_deep=False)),  # noqa: PTH120  # faster than a Path
+    ]
+    return sha256("\0".join(parts).encode("utf-8", "surrogateescape"))
+
+
+def _seen(folder: str, suffix: str, *, is_deep: bool = True) -> Iterator[str]:
+    """Yield every file of this kind with what tells that it was changed; tests of the library do not matter."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(suffix):
+                if not entry.name.endswith("_test.rego"):
+                    seen = entry.stat()
+                    yield f"{entry.path} {seen.st_size} {seen.st_mtime_ns} {seen.st_ctime_ns}"
+            elif is_deep and entry.is_dir():
+                yield from _seen(entry.path, suffix)

@@ -1,6 +1,8 @@
 """The command line: each command parses, calls the library, shows and exits. The one broad catch is here."""
 
+import gc
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -18,6 +20,9 @@ _COMMANDS = {
     "doctor": ("doctor", "doctor", "Say what this installation found, and how to mend it."),
 }
 """Command to module, function and one line of help: so that `orch --help` imports none of them."""
+
+_GARBAGE_THRESHOLD = 20_000
+"""Objects between two looks for garbage: with Python's 700, imports and one decision would pay for dozens."""
 
 
 class _LazyGroup(click.Group):
@@ -56,10 +61,13 @@ def orch(verbose: int) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with a reserved code."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     given = list(sys.argv[1:] if arguments is None else arguments)
+    gc.set_threshold(_GARBAGE_THRESHOLD)
     try:
         code = orch.main(given, prog_name="orch", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except click.exceptions.Abort:
         _say("interrupted")
         code = Exit.INTERRUPTED
@@ -70,17 +78,22 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         error.show()
         code = Exit.USAGE
     except BrokenPipeError:
-        code = _end_pipe()
+        code = _end_stdout()
+    except OSError as error:
+        _say(f"cannot write the answer: {error.strerror or error}")
+        code = _end_stdout()
     except OrchError as error:
         code = _report(error, given)
     except Exception as error:  # noqa: BLE001  # the one broad catch: nobody meets a traceback unasked
         code = _report(error, given)
+    gc.freeze()  # else the interpreter looks through everything for cycles on its way out, which takes 6 ms
     sys.exit(int(code or 0))
 
 
-def _end_pipe() -> Exit:
-    """Whoever read stdout has gone; the answer was not delivered, so this is no success."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _end_stdout() -> Exit:
+    """Whoever read stdout has gone, or its disk is full; the answer was not delivered, so this is no success."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return Exit.FAILED
 
 

@@ -1,7 +1,6 @@
 """`orch evaluate`: ask what the packs say. The hot path of the command line: no YAML, pydantic or rich on the way."""
 
 import os
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -22,6 +21,8 @@ from orchestrator.settings import Settings
 from orchestrator.show import FORMATS, Options, writer_for
 
 _PROGRESS_S = 0.5
+_COLUMNS = 100
+"""The width where there is no terminal."""
 
 
 @click.command(short_help="Ask what the packs say to an action; do nothing.")
@@ -45,8 +46,8 @@ _PROGRESS_S = 0.5
 @click.option(
     "--point", type=click.Choice([point.value for point in Point]), help="Where it is enforced; else run, in a CI ci."
 )
-@click.option("--enforce", "override", flag_value="enforce", help="Every pack enforces.")
-@click.option("--warn-only", "override", flag_value="warn", help="Every pack only warns.")
+@click.option("--enforce", is_flag=True, help="Every pack enforces.")
+@click.option("--warn-only", is_flag=True, help="Every pack only warns.")
 @click.option("--now", metavar="TIME", help="Decide as of this time, RFC 3339.")
 @click.option(
     "-o",
@@ -117,10 +118,16 @@ def _asked(given: dict[str, Any], settings: Settings) -> Asked:
         change=given["change"],
         facts=given["facts"],
         now=given["now"],
-        override=Mode(given["override"]) if given["override"] else None,
+        override=_override(enforce=given["enforce"], warn_only=given["warn_only"]),
         all_paths=settings.all_paths,
         one_shot=given["one_shot"],
     )
+
+
+def _override(*, enforce: bool, warn_only: bool) -> Mode | None:
+    if enforce and warn_only:
+        raise UsageError("--enforce and --warn-only are both given", advice="leave one out")
+    return Mode.ENFORCE if enforce else Mode.WARN if warn_only else None
 
 
 def _output(text: str) -> tuple[str, str | None]:
@@ -157,6 +164,8 @@ def _show(evaluation: Evaluation, outputs: list[tuple[str, str | None]], setting
 
 def _target(file: str | None, name: str, files: ExitStack) -> TextIO:
     if file is None:
+        if sys.stdout is None:
+            raise UsageError("standard output is closed", advice="open it, or write to a file: -o json=FILE")
         if name != "text" and hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
         return sys.stdout
@@ -171,12 +180,25 @@ def _options(evaluation: Evaluation, settings: Settings, target: TextIO) -> Opti
     return Options(
         all_paths=settings.all_paths,
         color=is_terminal and "NO_COLOR" not in os.environ,
-        width=shutil.get_terminal_size((100, 24)).columns,
+        width=_columns(),
         is_single=evaluation.is_single,
         summary_file=os.environ.get("GITHUB_STEP_SUMMARY") or None,
         explanations=evaluation.explanations if settings.explain else None,
         version=__version__,
     )
+
+
+def _columns() -> int:
+    """Return the width of the terminal, as `shutil.get_terminal_size` gives it; that module is slow to import."""
+    try:
+        if (columns := int(os.environ.get("COLUMNS", ""))) > 0:
+            return columns
+    except ValueError:
+        pass
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or _COLUMNS
+    except (AttributeError, ValueError, OSError):  # it is closed, or no terminal
+        return _COLUMNS
 
 
 class _Progress:

@@ -5,9 +5,8 @@ escaped for where it goes (`orchestrator.show.escape`). A closed pipe reaches th
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from importlib import import_module
-from typing import Protocol, TextIO, cast
+from typing import NamedTuple, Protocol, TextIO, cast
 
 from orchestrator.decision import Decision
 from orchestrator.errors import UsageError
@@ -27,8 +26,7 @@ FORMATS: tuple[str, ...] = tuple(_MODULE_OF)
 """Every name that `-o` takes, in the order help shows them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """How decisions are to be shown. Nothing here changes what was decided."""
 
     all_paths: bool = False

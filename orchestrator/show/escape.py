@@ -11,12 +11,13 @@ _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
     chr(code) for code in range(0xFE00, 0xFE10)
 }
 """Characters that count as printable and yet show nothing."""
-_COMMAND = re.compile(r"(^|(?<=\s))::|##(?=[A-Za-z]*\[)")
+_COMMAND = r"(^|(?<=\s))::|##(?=[A-Za-z]*\[)"
 """What a CI's log reader takes for a command: `::x` at the start of a line, `##[x]` and `##vso[x]` anywhere."""
-_NOT_IN_JSON = re.compile(
-    "[\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+_NOT_IN_JSON = (
+    "[\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
-_LINKS = re.compile(r"(?i):(?=//)|\bwww(?=\.)|\bgh(?=-\d)|[@#]")
+_LINKS = r"(?i):(?=//)|\bwww(?=\.)|\bgh(?=-\d)|[@#]"
 """After which a break keeps GitHub from making a link, a mention or a reference."""
 _BREAK = "\0"
 _MARKDOWN = str.maketrans(
@@ -24,8 +25,7 @@ _MARKDOWN = str.maketrans(
     | {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", _BREAK: "&#8203;"}
 )
 """The break is a zero-width space: GitHub looks for mentions in resolved entities too, so one of `@` would not do."""
-_MARKDOWN_START = re.compile(r"^(\d*)([-+=.)])")
-_BACKTICKS = re.compile("`+")
+_MARKDOWN_START = r"^(\d*)([-+=.)])"
 
 
 def visible(text: str, *, ascii_only: bool = False) -> str:
@@ -45,7 +45,7 @@ def terminal(text: str, *, ascii_only: bool = False) -> str:
     """Return `text` for one line of a terminal or of a CI's log, where it cannot become a command either."""
     shown = visible(text, ascii_only=ascii_only)
     if "::" in shown or "##" in shown:
-        shown = _COMMAND.sub(_harmless_command, shown)
+        shown = re.sub(_COMMAND, _harmless_command, shown)
     return shown
 
 
@@ -68,7 +68,7 @@ def github_property(text: str) -> str:
 def markdown(text: str) -> str:
     """Return `text` as prose of GitHub's Markdown: no markup, HTML, link, mention or table cell comes of it."""
     shown = visible(" ".join(text.split()))
-    return _MARKDOWN_START.sub(r"\1\\\2", _LINKS.sub(rf"\g<0>{_BREAK}", shown).translate(_MARKDOWN))
+    return re.sub(_MARKDOWN_START, r"\1\\\2", re.sub(_LINKS, rf"\g<0>{_BREAK}", shown).translate(_MARKDOWN))
 
 
 def markdown_code(text: str) -> str:
@@ -76,7 +76,7 @@ def markdown_code(text: str) -> str:
     shown = visible(text).replace("|", "\\u{7c}")
     if not shown.strip():
         return "(empty)"
-    longest = max((len(run) for run in _BACKTICKS.findall(shown)), default=0)
+    longest = max((len(run) for run in re.findall("`+", shown)), default=0)
     fence = "`" * (longest + 1)
     pad = " " if longest or shown.startswith(" ") else ""
     return f"{fence}{pad}{shown}{pad}{fence}"
@@ -108,7 +108,7 @@ def json_text(value: object, *, indent: int | None = None) -> str:
     r"""Return `value` as JSON that is valid UTF-8 and shows safely on a terminal: what does not show is `\uXXXX`."""
     separators = (",", ": ") if indent else (",", ":")
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent, separators=separators, default=str)
-    return text if text.isascii() and "\x7f" not in text else _NOT_IN_JSON.sub(_json_escape, text)
+    return text if text.isascii() and "\x7f" not in text else re.sub(_NOT_IN_JSON, _json_escape, text)
 
 
 def _json_escape(match: re.Match[str]) -> str:

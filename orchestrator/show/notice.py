@@ -4,8 +4,8 @@ Used by the formats that list problems (github, sarif, junit, tap, markdown). Re
 reporting: a request that is not allowed always has at least one notice of level `error`.
 """
 
-from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from orchestrator.choices import Outcome, Reason
 from orchestrator.decision import Decision, Finding
@@ -20,8 +20,7 @@ _UNEXPLAINED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(NamedTuple):
     """One thing to report about one request."""
 
     rule: str

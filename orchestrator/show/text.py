@@ -1,14 +1,12 @@
-"""Decisions as a person reads them in a terminal. On the hot path: imports nothing heavier than `re` and `textwrap`.
+"""Decisions as a person reads them in a terminal. On the hot path: even `textwrap` is too slow to import.
 
 One request is shown whole; of many, those with nothing to say take one line each, and the totals come last. No text
 from outside begins at the left edge or can pass for a command of a CI.
 """
 
-import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from orchestrator.decision import Decision, Finding, Obligation
 from orchestrator.show import Options, escape, wording
@@ -75,8 +73,7 @@ def write(decisions: Iterable[Decision], out: TextIO, options: Options) -> None:
         out.write("\n".join(_policy(last, page)) + "\n")
 
 
-@dataclass(frozen=True, slots=True)
-class _Page:
+class _Page(NamedTuple):
     """Where it is written: width, alphabet, colour."""
 
     options: Options
@@ -97,18 +94,31 @@ class _Page:
 
     def wrap(self, text: str, indent: str, hang: str = "") -> list[str]:
         """Return `text`, escaped, in lines that fit; a word too long for a line keeps one of its own."""
-        return textwrap.wrap(
-            self.say(text),
-            self.width,
-            initial_indent=indent,
-            subsequent_indent=hang or indent,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        return _wrapped(self.say(text), self.width, indent, hang or indent)
 
     @property
     def dot(self) -> str:
         return f" {_ASCII['dot'] if self.is_ascii else _MARKS['dot']} "
+
+
+def _wrapped(text: str, width: int, indent: str, hang: str) -> list[str]:
+    """Return the lines of `text`, in which nothing but spaces parts words; `hang` indents all but the first."""
+    lines: list[str] = []
+    line, gap = "", -1
+    for word in text.split(" "):
+        gap += 1
+        if not word:
+            continue
+        room = width - len(hang if lines else indent)
+        if line and len(line) + gap + len(word) <= room:
+            line += " " * gap + word
+        elif line:
+            lines.append((hang if lines else indent) + line)
+            line = word
+        else:
+            line = (" " * gap if gap + len(word) <= room else "") + word
+        gap = 0
+    return [*lines, (hang if lines else indent) + line] if line else lines
 
 
 def _page(out: TextIO, options: Options) -> _Page:
@@ -130,7 +140,7 @@ def _block(decision: Decision, page: _Page) -> Iterator[str]:
     )
     yield from _section(_explanation(decision, page))
     if next_action := decision.context.get("next_action"):
-        yield from ("", f"  {page.paint('bold', 'next:')} {page.say(_prose(str(next_action)))}")
+        yield from ("", f"  {page.paint('bold', 'next:')} {page.say(str(next_action))}")
     if decision.context.get("claimed") and not any(text.startswith("claimed") for text in _strings(decision, "advice")):
         yield from ("", "  claimed: rests on what the asker says; never executed")
 

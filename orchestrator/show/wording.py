@@ -4,8 +4,7 @@ Between `decision` and the formats. Gives plain text from decisions, unescaped: 
 """
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator.choices import Outcome, Reason
 from orchestrator.decision import Decision, Obligation
@@ -21,8 +20,7 @@ _WOULD = {Outcome.DENY: "would be denied", Outcome.PENDING: "would wait", Outcom
 _TALLY = {"DENIED": "denied", "WAITING": "waiting", "WARNED": "warned", "ALLOWED": "allowed"}
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """Who wants to do what to what, as far as the request says so."""
 
     subject: str

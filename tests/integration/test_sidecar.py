@@ -289,6 +289,20 @@ def test_what_is_no_socket_of_ours_is_refused(bundles: _Bundles, runtime: Path, 
     assert raised.value.advice
 
 
+def test_a_state_that_is_a_symlink_is_not_ours(bundles: _Bundles, runtime: Path) -> None:
+    file, digest = bundles.write()
+    runtime.mkdir(mode=0o700)
+    state = Path(seat_of(digest).file("state"))
+    state.symlink_to(state.name)
+
+    with pytest.raises(DecisionError, match="is a symlink") as raised:
+        sidecar.ensure(file, digest)
+
+    assert raised.value.advice
+    assert (sidecar.status(), sidecar.stop()) == ([], [])
+    assert state.is_symlink()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 @pytest.mark.parametrize("kind", ["sock", ""])
 def test_a_foreign_socket_or_folder_is_refused(bundles: _Bundles, runtime: Path, kind: str) -> None:

@@ -44,7 +44,7 @@ def test_orch_opa_comes_first(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("named", ["opa", "./opa/bin/opa", "/none/opa", "/etc/passwd", "/tmp", "/nul\0byte"])
 def test_what_orch_opa_names_is_used_or_refused(named: str) -> None:
-    with pytest.raises(DecisionError, match="ORCH_OPA is") as caught:
+    with pytest.raises(DecisionError, match="ORCH_OPA, or `opa:` in the operator's file, is") as caught:
         opa.find({"ORCH_OPA": named})
 
     assert "ORCH_OPA" in caught.value.advice

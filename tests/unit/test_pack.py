@@ -169,6 +169,10 @@ def test_a_pack_that_makes_no_sense_is_refused(text: str, seen: str) -> None:
     assert len(found) == 1
 
 
+def test_what_is_expected_is_not_said_twice() -> None:
+    assert problems(HEAD.replace("orch/v1", "orch/v2")) == ["f.yaml:1:13: `orch/v2`; expected `orch/v1`"]
+
+
 def test_all_problems_of_all_files_are_told_in_file_order() -> None:
     bad = (
         HEAD

@@ -112,6 +112,19 @@ def test_the_path_of_a_socket_is_always_short_enough() -> None:
     assert len(os.fsencode(longest)) <= place.SOCKET_PATH_BYTES
 
 
+def test_each_folder_that_is_created_on_the_way_is_private(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+
+    place.private_dir(tmp_path / "a" / "b" / "c")
+
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("", "a", "a/b", "a/b/c")] == [
+        0o755,
+        0o700,
+        0o700,
+        0o700,
+    ]
+
+
 def test_a_private_folder_is_created_with_its_parents(tmp_path: Path) -> None:
     created = place.private_dir(tmp_path / "a" / "b")
 

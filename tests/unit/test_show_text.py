@@ -4,10 +4,13 @@ import io
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from show_examples import (
     SRE,
     TWO_VOTES,
@@ -86,6 +89,17 @@ def test_hostile_text_stays_in_its_line_and_place() -> None:
     assert all(line.isprintable() for line in lines)
     assert [line for line in lines if line.lstrip().startswith("::") or "##[" in line] == []
     assert [line[:9] for line in lines if line[:1] not in {" ", ""}] == ["DENIED   ", "policy at"]
+
+
+def test_the_next_step_shows_a_line_break_as_a_fix_does() -> None:
+    fix = "orch act open_pr --base 'a\nb'"
+    made = decision("deny", findings=(finding("p/r", fix=fix),), next_action=fix)
+
+    lines = shown(made).splitlines()
+
+    assert [line.partition(": ")[2] for line in lines if "orch act" in line] == [
+        r"orch act open_pr --base 'a\u{a}b'"
+    ] * 2
 
 
 def test_many_clean_requests_take_a_line_each() -> None:
@@ -194,3 +208,19 @@ def test_text_and_json_load_nothing_heavy() -> None:
     loaded = subprocess.run([sys.executable, "-S", "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
 
     assert loaded.stdout.split() == []
+
+
+@given(st.text("ab -\u00e9"), st.integers(5, 40), st.integers(0, 4), st.integers(0, 4))
+def test_lines_break_where_textwrap_would_break_them(words: str, width: int, indent: int, hang: int) -> None:
+    """Text is wrapped by hand only because importing `textwrap` takes long."""
+    page = text._Page(Options(), width, is_ascii=False)
+    expected = textwrap.wrap(
+        words,
+        width,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (hang or indent),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+    assert expected == page.wrap(words, " " * indent, " " * hang)

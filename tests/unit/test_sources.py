@@ -61,10 +61,7 @@ def test_a_folders_packs_are_its_yaml_files_sorted(org: Path, tmp_path: Path) ->
     write(org, ".hidden.yaml", "x")
     write(org, "README.md", "x")
     write(org, "tests/t.yaml", "x")
-    write(tmp_path, "outside.yaml", "x")
-    (org / "leaves.yaml").symlink_to(tmp_path / "outside.yaml")
-    (org / "loop.yaml").symlink_to(org / "loop.yaml")
-    (org / "gone.yaml").symlink_to(org / "nowhere")
+    (org / ".hidden.yml").symlink_to(org / "nowhere")
     (org / "stays.yaml").symlink_to("b.yaml")
     (org / "folder.yaml").mkdir()
     os.mkfifo(org / "pipe.yaml")
@@ -73,6 +70,43 @@ def test_a_folders_packs_are_its_yaml_files_sorted(org: Path, tmp_path: Path) ->
 
     assert names(found.org) == ["org/a.yaml", "org/b.yaml", "org/c.yml", "org/stays.yaml"]
     assert found.places == ("org: org/",)
+
+
+LINKS = {
+    "../outside.yaml": "a symlink that leaves the folder",
+    "nowhere": "a symlink that leads nowhere",
+    "link.yaml": "a symlink that leads nowhere",
+    "a.yaml/x": "a symlink that leads nowhere",
+}
+
+
+@pytest.mark.parametrize("target", LINKS)
+def test_a_pack_that_a_symlink_takes_away_is_an_error_not_left_out(org: Path, tmp_path: Path, target: str) -> None:
+    write(tmp_path, "outside.yaml", PACK % "outside")
+    (org / "link.yaml").symlink_to(target)
+
+    with pytest.raises(PackError) as caught:
+        gather(Settings(packs=("org",)), cwd=tmp_path)
+
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.line, problem.seen) == ("org/link.yaml", 0, LINKS[target])
+    assert problem.advice
+
+
+def test_a_repositorys_pack_that_leads_nowhere_is_an_error(org: Path, checkout: Path) -> None:
+    write(checkout, ".orch/packs/r.yaml", PACK % "mine")
+    (checkout / ".orch/packs/gone.yaml").symlink_to("nowhere")
+
+    with pytest.raises(PackError, match=r"\.orch/packs/gone\.yaml: a symlink that leads nowhere"):
+        gather(Settings(packs=(str(org),)), cwd=checkout)
+
+
+def test_a_mounted_config_map_is_a_folder_of_packs(tmp_path: Path) -> None:
+    write(tmp_path / "org", "..2026_11_21/a.yaml", PACK % "org")
+    (tmp_path / "org/..data").symlink_to("..2026_11_21")
+    (tmp_path / "org/a.yaml").symlink_to("..data/a.yaml")
+
+    assert names(gather(Settings(packs=("org",)), cwd=tmp_path).org) == ["org/a.yaml"]
 
 
 def test_layers_come_from_their_places(org: Path, checkout: Path) -> None:
@@ -241,6 +275,21 @@ def test_a_packs_folder_that_leaves_the_repository_is_refused(org: Path, checkou
 
     base = commit(checkout)
     assert gather(Settings(packs=(str(org),)), cwd=checkout, base_commit=base).repo == ()
+
+
+@pytest.mark.parametrize(("link", "target"), [(".orch/packs", "packs"), (".orch/packs", "gone"), (".orch", ".orch")])
+def test_a_packs_folder_that_leads_nowhere_is_an_error(org: Path, checkout: Path, link: str, target: str) -> None:
+    (checkout / link).parent.mkdir(exist_ok=True)
+    (checkout / link).symlink_to(target)
+
+    with pytest.raises(PackError, match=r"\.orch/packs: a symlink that leads nowhere"):
+        gather(Settings(packs=(str(org),)), cwd=checkout)
+
+
+def test_a_file_where_a_repository_could_have_its_folder_is_no_folder(org: Path, checkout: Path) -> None:
+    write(checkout, ".orch", "x")
+
+    assert gather(Settings(packs=(str(org),)), cwd=checkout).repo == ()
 
 
 def test_modules_are_gathered_with_their_packs_and_part_of_the_digest(org: Path, tmp_path: Path) -> None:
