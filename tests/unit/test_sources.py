@@ -11,7 +11,7 @@ import pytest
 from orchestrator.errors import PackError, UsageError
 from orchestrator.model import Layer
 from orchestrator.settings import Settings
-from orchestrator.sources import Gathered, gather, read_pack_set
+from orchestrator.sources import Gathered, _seen, gather, read_pack_set
 
 PACK = "apiVersion: orch/v1\nkind: PolicyPack\nmetadata: {name: %s, version: 1.0.0}\ndefault: inherit\nrules:\n  - {id: r, effect: deny, actions: open_pr}\n"
 WAIVER = "apiVersion: orch/v1\nkind: Waiver\nmetadata: {name: w}\nrules: org/r\nscope: {branches: x}\nreason: r\nticket: t\nrequested_by: user:a\napproved_by: [user:b, user:c]\nfrom: 2026-01-01T00:00:00Z\nexpires_at: 2026-01-02T00:00:00Z\n"
@@ -416,3 +416,19 @@ def test_a_warm_call_is_quick_and_imports_nothing_heavy(org: Path, checkout: Pat
     assert done.stdout == "[]\n"
     assert isinstance(found, Gathered)
     assert time.perf_counter() - started < 0.25
+
+
+def test_an_edited_file_of_the_library_counts_though_its_size_and_time_are_the_same(tmp_path: Path) -> None:
+    """Else a checkout could go on using a bundle that its old library made."""
+    file = tmp_path / "deep" / "rules.rego"
+    file.parent.mkdir()
+    file.write_text("x := 1")
+    written = file.stat()
+    before = list(_seen(str(tmp_path), ".rego"))
+    time.sleep(0.02)
+
+    file.write_text("x := 2")
+    os.utime(file, ns=(written.st_atime_ns, written.st_mtime_ns))
+
+    assert len(before) == 1
+    assert list(_seen(str(tmp_path), ".rego")) != before
