@@ -20,7 +20,9 @@ help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 14
 
 demo: install ## install, and ask the starter packs about this repository's own latest change
-	$(BIN)/orch evaluate --from-git $(DEMO_BASE)..HEAD --point ci --action open_pr --branch main --repo $(DEMO_REPO) --subject $(DEMO_SUBJECT) --packs policy_packs/coding-agents
+	@echo "asking the starter packs about this repository's latest change:"; echo
+	@$(BIN)/orch evaluate --from-git $(DEMO_BASE)..HEAD --point ci --action open_pr --branch main --head-branch agent/demo --repo $(DEMO_REPO) --subject $(DEMO_SUBJECT) --packs policy_packs/coding-agents
+	@echo; echo "next: README.md; .venv/bin/orch evaluate --help; .venv/bin/orch policy new my-pack"
 
 test: lint ## install, then lint, types, Rego and all tests
 	$(OPA) test --fail-on-empty --capabilities opa/capabilities.json --ignore '*.yaml' rego

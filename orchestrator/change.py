@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from orchestrator.errors import UsageError
+from orchestrator.errors import PackError, Problem, UsageError
 from orchestrator.git import DEEPEN, GitError, git, is_shallow, resolve
 from orchestrator.names import branch_problem, shown
 
@@ -253,7 +253,7 @@ def read_file_at(commit: str, path: str, cwd: Path) -> bytes | None:
 
 
 def _tree(commit: str, place: str, cwd: Path) -> str | None:
-    """Return the id of a folder's tree; None where there is no folder of that name (a symlink is none)."""
+    """Return the id of a folder's tree; None where there is no folder of that name."""
     tree = f"{commit}:{place}" if place else f"{commit}^{{tree}}"
     try:
         name = git(["rev-parse", "--verify", "--quiet", "--end-of-options", tree], cwd).decode().split()[-1]
@@ -261,7 +261,16 @@ def _tree(commit: str, place: str, cwd: Path) -> str | None:
         if error.said and "exists on disk, but not in" not in error.said and "does not exist in" not in error.said:
             raise
         return None
-    return name if git(["cat-file", "-t", name], cwd).strip() == b"tree" else None
+    if git(["cat-file", "-t", name], cwd).strip() == b"tree":
+        return name
+    if git(["ls-tree", "-z", "--full-tree", "--end-of-options", commit, place], cwd).startswith(_LINK.encode()):
+        raise _link(f"{commit[:12]}:{place}", "a folder")
+    return None
+
+
+def _link(where: str, expected: str) -> PackError:
+    """A symlink that were passed over would take the denies behind it along."""
+    return PackError([Problem(where, 0, 0, "a symlink", expected, "what lies behind it is not part of the commit")])
 
 
 def _wanted(entries: Iterable[bytes], suffixes: tuple[str, ...], where: str) -> Iterator[tuple[str, str]]:
@@ -270,10 +279,12 @@ def _wanted(entries: Iterable[bytes], suffixes: tuple[str, ...], where: str) -> 
     for entry in entries:
         meta, _, raw = entry.partition(b"\t")
         fields = meta.decode("ascii").split()
-        if not raw.endswith(tuple(suffix.encode() for suffix in suffixes)) or fields[1] != "blob" or fields[0] == _LINK:
+        if not raw.endswith(tuple(suffix.encode() for suffix in suffixes)) or fields[1] != "blob":
             continue
         if any(part.startswith(b".") for part in raw.split(b"/")):
             continue
+        if fields[0] == _LINK:
+            raise _link(f"{where}/{raw.decode('utf-8', 'replace')}", "a plain file")
         try:
             name = raw.decode("utf-8")
         except UnicodeDecodeError as error:

@@ -52,6 +52,7 @@ def examine(settings: Settings, *, cwd: Path | None = None, environ: Mapping[str
     sections: tuple[tuple[str, Callable[[], Iterator[Check]]], ...] = (
         ("OPA", _engine),
         ("sidecar", _sidecars),
+        ("starters", _starters),
         ("packs", lambda: _packs(settings, cwd or place.here())),
         ("ledger", lambda: _ledger(settings, environ)),
         ("enforcement", lambda: _enforcement(environ)),
@@ -78,6 +79,10 @@ def _sidecars() -> Iterator[Check]:
     running = sidecar.status()
     yield Check("sidecar", State.OK, f"{len(running)} running, sockets in {place.runtime_dir()}")
     yield Check("cache", State.OK, str(place.cache_dir()))
+
+
+def _starters() -> Iterator[Check]:
+    yield Check("starters", State.OK, f"packs to copy: {place.resource('policy_packs')}")
 
 
 def _packs(settings: Settings, cwd: Path) -> Iterator[Check]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from orchestrator import clock, request
+from orchestrator.catalogue import CATALOGUE
 from orchestrator.choices import Mode, Point
 from orchestrator.decide import Circumstances, Policy, Question
 from orchestrator.decision import Decision
@@ -90,7 +91,7 @@ def evaluate(
     return Evaluation(
         decisions=policy.decide_many(_kept(questions, last), circumstances),
         is_single=is_single,
-        notes=loaded.notes,
+        notes=(*loaded.notes, *place.notes()),
         explanations=lambda decision: _explained(policy, decision, last[0]._replace(facts=facts), circumstances),
     )
 
@@ -172,6 +173,16 @@ class _Place(NamedTuple):
 
             facts["contributors"] = contributor_names(self.change.contributors, roster)
         return facts | (_facts_file(self.asked.facts) if self.asked.facts else {})
+
+    def notes(self) -> Iterator[str]:
+        """What is easily overlooked in what was asked."""
+        if self.change is not None and not self.change.files:
+            yield "nothing differs in this range; changes that are not committed are not looked at"
+        flags = self.asked.flags
+        if flags and self.change is None and not flags.files and not self.asked.files_from:
+            known = CATALOGUE.get(flags.action)
+            if known is None or "files" in known.has:
+                yield "no files were named, so every rule about files counts; add --file or --from-git"
 
     def claims(self) -> tuple[str, ...]:
         """What nobody but the asker vouches for in every request."""

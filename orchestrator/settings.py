@@ -43,7 +43,7 @@ _FLAGS = {"repository": "--repo", "opa_ca_file": "--opa-ca", "deadline_s": "--de
 _LISTS = frozenset({"packs", "run_packs"})
 _PLACES = frozenset({"packs", "run_packs", "opa", "opa_ca_file", "opa_token_file", "verification_key"})
 _CACHE_FORM = "settings/1"
-_MAX_DEADLINE_S = 3600.0
+_MIN_DEADLINE_S, _MAX_DEADLINE_S = 0.1, 3600.0
 
 
 class Settings(NamedTuple):
@@ -268,8 +268,8 @@ def _deadline(value: object, origin: str) -> float:
         seconds = float(str(value).removesuffix("s"))
     except ValueError:
         seconds = 0.0
-    if not 0 < seconds <= _MAX_DEADLINE_S:
-        raise _wrong(value, origin, f"seconds, more than 0 and at most {_MAX_DEADLINE_S:.0f}")
+    if not _MIN_DEADLINE_S <= seconds <= _MAX_DEADLINE_S:
+        raise _wrong(value, origin, f"seconds, from {_MIN_DEADLINE_S} to {_MAX_DEADLINE_S:.0f}")
     return seconds
 
 

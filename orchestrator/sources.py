@@ -198,6 +198,8 @@ class _Reader:
             if files:
                 self.places.append(f"org: {name} at {self.base}")
                 self._modules_at_base(files, name, inside)
+                if files != read_files(name, path):
+                    self.notes.append(f"{name} is read as of the base {self.base:.7}; edits count once they are merged")
                 return files
             self._claim(name)
         files = read_files(name, path)
@@ -230,6 +232,8 @@ class _Reader:
             folder = self._folder_at_base()
             files = self._read_at(folder, folder)
             where = f"repo: {folder} at {self.base}"
+            if not files and (self.root / folder).is_dir():
+                self.notes.append(f"{folder} is not in the base {self.base:.7}, so it does not judge yet")
         else:
             path = self.root / folder
             if not _is_there(path, folder, self.root):

@@ -2,8 +2,8 @@
 
 import gc
 import os
-import signal
 import sys
+from _signal import SIGINT, default_int_handler, signal  # type: ignore[import-not-found,unused-ignore]
 from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
@@ -20,9 +20,6 @@ _COMMANDS = {
     "doctor": ("doctor", "doctor", "Say what this installation found, and how to mend it."),
 }
 """Command to module, function and one line of help: so that `orch --help` imports none of them."""
-
-_GARBAGE_THRESHOLD = 20_000
-"""Objects between two looks for garbage: with Python's 700, imports and one decision would pay for dozens."""
 
 
 class _LazyGroup(click.Group):
@@ -61,9 +58,8 @@ def orch(verbose: int) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with a reserved code."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal(SIGINT, default_int_handler)
     given = list(sys.argv[1:] if arguments is None else arguments)
-    gc.set_threshold(_GARBAGE_THRESHOLD)
     try:
         code = orch.main(given, prog_name="orch", standalone_mode=False)
         if sys.stdout is not None:

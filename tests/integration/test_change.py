@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator import request
 from orchestrator.change import Change, read_change, read_file_at, read_packs_at
-from orchestrator.errors import UsageError
+from orchestrator.errors import PackError, UsageError
 
 Git = Callable[..., str]
 
@@ -329,7 +329,6 @@ def test_packs_are_read_at_a_commit_not_from_the_working_tree(repository: Path) 
     write(repository, ".orch/packs/.hidden.yaml", "x")
     write(repository, ".orch/packs/readme.md", "x")
     write(repository, ".orch/packs/below/c.yaml", "x")
-    (repository / ".orch/packs/link.yaml").symlink_to("b.yaml")
     first = commit(repository, "packs")
     write(repository, ".orch/packs/b.yaml", "changed\n")
 
@@ -339,6 +338,16 @@ def test_packs_are_read_at_a_commit_not_from_the_working_tree(repository: Path) 
     assert read_file_at(first, "a.txt", repository) == b"1\n"
     assert read_file_at(first, ".orch/packs/b.yaml", repository) == b"b: 1\n"
     assert read_file_at(first, "nowhere/x", repository) is None
+
+
+@pytest.mark.parametrize("link", [".orch/packs/link.yaml", ".orch/more"], ids=["a pack", "the folder"])
+def test_a_symlink_at_the_base_takes_no_pack_away_quietly(repository: Path, link: str) -> None:
+    write(repository, ".orch/packs/b.yaml", "b: 1\n")
+    (repository / link).symlink_to("packs")
+    first = commit(repository, "packs")
+
+    with pytest.raises(PackError, match="a symlink"):
+        read_packs_at(first, ".orch/more" if link.endswith("more") else ".orch/packs", repository)
 
 
 def test_a_hundred_thousand_files_take_seconds(repository: Path) -> None:
