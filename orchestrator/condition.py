@@ -142,12 +142,13 @@ class Conditions:
             self._notes.error(place, seen, expected, did_you_mean(steps[2], known))
 
 
-def check_glob(pattern: str, place: Place, notes: Notes) -> None:
-    """Note a pattern that means nothing."""
+def check_glob(pattern: str, place: Place, notes: Notes) -> list[str]:
+    """Return the patterns without braces that a pattern stands for; note one that means nothing, and return none."""
     try:
-        expand(pattern)
+        return expand(pattern)
     except GlobError as error:
         notes.refused(place, error, "a glob")
+        return []
 
 
 def path_problem(path: str) -> tuple[str, str, str] | None:

@@ -37,6 +37,8 @@ _LOOKS_LIKE_NUMBER = re.compile(
     r"[-+]?(?:0[0-9_]+(?:\.[0-9_]*)?|0[oObB][0-9_]+|0[xX][0-9a-fA-F_]+|[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?"
     r"|[0-9][0-9_]*_[0-9_]*(?:\.[0-9_]*)?|(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+|\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))"
 )
+_INDICATOR = re.compile(r"(?:^|(?<=[\s\[{,]))[*&!%@`]\S*")
+"""A word that begins with a character YAML keeps for itself."""
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None, "": None}
 _SURPRISES = frozenset(
     form for word in ("y", "n", "yes", "no", "on", "off") for form in (word, word.capitalize(), word.upper())
@@ -192,7 +194,7 @@ def _syntax(error: yaml.YAMLError, text: str, file: str) -> Problem:
     mark = getattr(error, "problem_mark", None)
     what = str(getattr(error, "problem", None) or "unreadable text")
     if mark is None:
-        return Problem(file, 0, 0, f"YAML that cannot be read: {what}", "YAML")
+        return Problem(file, 0, 0, f"YAML that cannot be read: {what}", "")
     lines = text.splitlines()
     line = lines[mark.line] if mark.line < len(lines) else ""
     if "\t" in line[: len(line) - len(line.lstrip())]:
@@ -200,12 +202,22 @@ def _syntax(error: yaml.YAMLError, text: str, file: str) -> Problem:
         return Problem(
             file, mark.line + 1, column, "a tab in the indentation", "spaces", "YAML does not indent with tabs"
         )
+    for found in _INDICATOR.finditer(line):
+        if found.start() <= mark.column <= found.end():
+            return _unquoted(found, file, mark.line + 1)
     advice = ""
-    if "alias" in what or "anchor" in what:
-        advice = "quote text that begins with `*` or `&`"
-    elif "cannot start any token" in what or "mapping values" in what:
+    if "cannot start any token" in what or "mapping values" in what:
         advice = "quote text that holds `: ` or begins with a special character"
-    return Problem(file, mark.line + 1, mark.column + 1, f"YAML that cannot be read: {what}", "YAML", advice)
+    return Problem(file, mark.line + 1, mark.column + 1, f"YAML that cannot be read: {what}", "", advice)
+
+
+def _unquoted(found: re.Match[str], file: str, line: int) -> Problem:
+    """Return what is wrong with a word that begins with a character YAML keeps for itself."""
+    text = found.group().rstrip(",]")
+    if text.count("}") > text.count("{"):
+        text = text.rstrip("}")
+    seen = f"a value that begins with {shown(text[0]) if text[0] != '`' else 'a backtick'}"
+    return Problem(file, line, found.start() + 1, seen, "it in quotes", f'write "{text[:_SHOWN]}"')
 
 
 class _Builder:
@@ -244,7 +256,7 @@ class _Builder:
         elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
             self._stack.pop()
         elif isinstance(event, yaml.AliasEvent):
-            self._refuse(event, f"the alias `*{event.anchor}`", "the value itself", _SAY_ONCE)
+            self._refuse(event, f"the alias `*{event.anchor}`", "the value itself", _meant(f"*{event.anchor}"))
             self._add(None, _place(event))
         elif isinstance(event, yaml.DocumentStartEvent):
             if getattr(event, "version", None) or getattr(event, "tags", None):
@@ -330,9 +342,11 @@ class _Builder:
 
     def _check_node(self, event: yaml.NodeEvent) -> None:
         if event.anchor is not None:
-            self._refuse(event, f"the anchor `&{event.anchor}`", "no anchors", _SAY_ONCE)
-        if getattr(event, "tag", None) is not None:
-            self._refuse(event, f"the tag {shown(event.tag)}", "no tags")  # type: ignore[attr-defined]  # aliases have none
+            self._refuse(event, f"the anchor `&{event.anchor}`", "no anchors", _meant(f"&{event.anchor}"))
+        tag = getattr(event, "tag", None)  # aliases have none
+        if tag is not None:
+            advice = f'write "{tag[:_SHOWN]}" if text is meant' if tag.startswith("!") else ""
+            self._refuse(event, f"the tag {shown(tag)}", "no tags", advice)
 
     def _add(self, value: Map | Seq | Scalar | None, at: Place) -> None:
         self._values += 1
@@ -355,6 +369,10 @@ class _Builder:
             top[key] = value  # type: ignore[call-overload]  # the stack holds maps and lists only
             top.marks[key] = (*key_at, *at)  # type: ignore[call-overload]  # as above
             self._key = None
+
+
+def _meant(text: str) -> str:
+    return f'write "{text[:_SHOWN]}" if text is meant; else {_SAY_ONCE}'
 
 
 def _place(event: yaml.Event) -> Place:

@@ -68,6 +68,7 @@ class Problem(NamedTuple):
     """1-based; 0 when the whole line is meant."""
     seen: str
     expected: str
+    """Empty where nothing more can be said."""
     advice: str = ""
     """The next step or the nearest valid word, as a sentence; may be empty."""
     is_warning: bool = False
@@ -75,7 +76,12 @@ class Problem(NamedTuple):
     def __str__(self) -> str:
         where = self.file + (f":{self.line}:{self.column}" if self.line else "")
         advice = f" ({self.advice})" if self.advice else ""
-        return f"{where}: {self.seen}; expected {self.expected}{advice}"
+        return f"{where}: {self.said}{advice}"
+
+    @property
+    def said(self) -> str:
+        """What was seen and what was expected, as one sentence."""
+        return f"{self.seen}; expected {self.expected}" if self.expected else self.seen
 
 
 class PackError(OrchError):

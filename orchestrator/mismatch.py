@@ -82,8 +82,8 @@ def _unknown_key(path: tuple[int | str, ...], model: type[Strict], document: Doc
         return Problem(document.file, line, column, f"the key {shown(key)}", expected, advice)
     known = sorted(field.alias or name for name, field in owner.model_fields.items()) if owner else []
     near = nearest(key, known)
-    expected = "a known key" if near else f"one of the keys {listing(known)}"
-    return Problem(document.file, line, column, f"the unknown key {shown(key)}", expected, did_you_mean(key, known))
+    expected = f"`{near}`" if near else f"one of the keys {listing(known)}" if known else "a known key"
+    return Problem(document.file, line, column, f"the unknown key {shown(key)}", expected)
 
 
 def _model_at(model: type[Strict], path: tuple[int | str, ...]) -> type[Strict] | None:

@@ -60,6 +60,15 @@ SELECTOR_KINDS: dict[str, Kind | None] = {
 _PROPERTY_OF = {"branches": "branch", "head_branches": "head_branch", "file_globs": "files"}
 _BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _ONLY_REQUIRE = ("approvals", "evidence", "stage")
+_INSTEAD = {
+    "[": "for one of several use `{a,b}`",
+    "!": "for all but some use `**`, and another rule for those",
+    "\\": "folders are joined by `/`, and nothing needs escaping",
+}
+"""What to write instead of a character that means nothing in our globs."""
+_BARE_FILES = frozenset({"configure", "dockerfile", "gradlew", "justfile", "makefile", "mvnw"})
+"""Usual names of files in lower case that have no extension."""
+_DOT_FOLDERS = frozenset({".circleci", ".git", ".github", ".orch", ".vscode"})
 _MAX_LIMIT = 10**12
 _MAX_EXPIRY_S = 366 * 86_400
 
@@ -157,20 +166,52 @@ class Rules:
             if key == "stages":
                 self._use("stage", value, place)
             return True
-        check_glob(value, place, self._notes)
+        each = check_glob(value, place, self._notes)
         if kind is Kind.REPOSITORY:
             self._check_repository(value, place)
         elif kind is Kind.TOOL and ":" not in value and "**" not in value:
             self._notes.error(place, shown(value), "`server:tool`", "`*` never crosses `:`")
-        elif kind is Kind.SUBJECT and ":" not in value and "*" not in value:
-            self._notes.error(place, shown(value), "`type:id`, such as `agent:fixer` or `agent:*`")
-        elif key in {"branches", "head_branches"} and value.startswith("refs/"):
+        elif kind is Kind.SUBJECT and any(not _is_subject(one, in_braces=one != value) for one in each):
+            self._notes.error(place, shown(value), "a subject as `type:id`, such as `agent:fixer` or `agent:*`")
+        elif key in {"branches", "head_branches"}:
+            self._check_branch(value, each, place)
+        elif key == "file_globs":
+            self._check_file_glob(value, each, place)
+        return True
+
+    def _check_branch(self, value: str, each: list[str], place: Place) -> None:
+        if any(one.startswith("refs/") for one in each):
             self._notes.error(place, shown(value), "a branch without `refs/`", "write `main`, not `refs/heads/main`")
-        elif key == "file_globs" and (value.startswith(("/", "./", "../")) or "/../" in value):
+        elif remote := next((one for one in each if one.startswith("origin/")), ""):
+            seen = f"{shown(value)}, which is a branch that is called so"
+            self._notes.warning(
+                place, seen, "a branch without its remote", f"write {shown(remote.removeprefix('origin/'))}"
+            )
+        self._warn_of_literals(value, place)
+
+    def _check_file_glob(self, value: str, each: list[str], place: Place) -> None:
+        folder = next((one for one in each if one.endswith("/")), "")
+        bare = next((one for one in each if _is_bare(one) and f"{one}/**" not in each), "")
+        if any(one.startswith(("/", "./", "../")) or "/../" in one for one in each):
             self._notes.error(
                 place, shown(value), "a glob below the repository's root", "paths carry no leading `/`, `./` or `..`"
             )
-        return True
+        elif folder:
+            below = folder.rstrip("/") + "/**"
+            self._notes.error(
+                place, f"the folder {shown(value)}", "a glob of files", f"paths are files; write `{below}`"
+            )
+        elif bare:
+            seen = f"{shown(value)}, which matches only a file named {shown(bare)}"
+            self._notes.warning(place, seen, "a glob of files", f"for a folder write `{bare}/**`")
+        self._warn_of_literals(value, place)
+
+    def _warn_of_literals(self, value: str, place: Place) -> None:
+        """Note characters that other tools read as more than themselves."""
+        odd = next((each for each in "[\\" if each in value), "!" if value.startswith("!") else "")
+        if odd:
+            seen = f"the `{odd}` in {shown(value)}, which stands for itself"
+            self._notes.warning(place, seen, "globs of `*`, `**`, `?` and `{a,b}`", _INSTEAD[odd])
 
     def _check_repository(self, value: str, place: Place) -> None:
         self._use("repository", value, place)
@@ -249,6 +290,18 @@ class Rules:
             if micro != micro.to_integral_value():
                 self._notes.error(place, shown(limit), "a limit with at most 6 digits after the point")
             return int(micro)
+
+
+def _is_subject(pattern: str, *, in_braces: bool) -> bool:
+    """Return whether a pattern can match `type:id` and is meant to; `{a,b}*` is taken at its word."""
+    return ":" in pattern or set(pattern) <= {"*"} or (in_braces and "*" in pattern)
+
+
+def _is_bare(pattern: str) -> bool:
+    """Return whether a pattern is a word that names a folder sooner than a file."""
+    if not pattern or pattern[0].isupper() or pattern in _BARE_FILES:
+        return False
+    return pattern in _DOT_FOLDERS or set(pattern).isdisjoint("./*?")
 
 
 def _a(effect: Effect) -> str:

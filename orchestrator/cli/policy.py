@@ -23,7 +23,7 @@ def policy() -> None:
     """
 
 
-@policy.command()
+@policy.command(short_help="Say all that is wrong with packs.")
 @_PATHS
 @_LAYER
 @_PACKS
@@ -42,7 +42,7 @@ def validate(*, paths: tuple[str, ...], layer: str | None, packs: tuple[str, ...
     _exit(checked.exit_code(strict=strict))
 
 
-@policy.command()
+@policy.command(short_help="Run the cases and Rego tests of packs.")
 @_PATHS
 @_LAYER
 @_PACKS
@@ -74,7 +74,7 @@ def test(
     _exit(report.exit_code)
 
 
-@policy.command()
+@policy.command(short_help="Build the bundle of the organisation's packs.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path())
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The bundle to write.")
 def build(paths: tuple[str, ...], out: Path) -> None:
@@ -88,7 +88,7 @@ def build(paths: tuple[str, ...], out: Path) -> None:
     click.echo(build_file(paths, out, opa.find(), clock.now_ns()))
 
 
-@policy.command()
+@policy.command(short_help="Sign a bundle and print its digest.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--key", required=True, type=click.Path(path_type=Path), help="Ed25519 private key, PEM.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Where to write it. [default: in place]")
@@ -99,7 +99,7 @@ def sign(bundle: Path, key: Path, out: Path | None) -> None:
     click.echo(sign_file(bundle, key, out))
 
 
-@policy.command()
+@policy.command(short_help="Print a bundle's digest if it is whole and signed by a key.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--key", required=True, type=click.Path(path_type=Path), help="Ed25519 public key, PEM.")
 def verify(bundle: Path, key: Path) -> None:
@@ -109,7 +109,7 @@ def verify(bundle: Path, key: Path) -> None:
     click.echo(verify_file(bundle, key))
 
 
-@policy.command()
+@policy.command(short_help="Print the JSON Schema of documents, for editors.")
 @click.argument("kind", required=False)
 @click.option("--out", type=click.Path(path_type=Path), help="Write <name>.schema.json files into this folder.")
 def schema(kind: str | None, out: Path | None) -> None:
@@ -122,15 +122,20 @@ def schema(kind: str | None, out: Path | None) -> None:
     click.echo("\n".join(map(str, schemas.write_files(out, kind))) if out else schemas.text(kind), nl=out is not None)
 
 
-@policy.command()
+@policy.command(short_help="Write a first pack, with tests.")
 @click.argument("name")
 @click.option("--dir", "folder", default=".", show_default=True, type=click.Path(path_type=Path))
 def new(name: str, folder: Path) -> None:
     """Write a first pack called NAME, with tests, into a new folder below DIR."""
+    import shlex
+
     from orchestrator.scaffold import scaffold
 
-    for path in scaffold(name, folder):
+    paths = scaffold(name, folder)
+    for path in paths:
         click.echo(path)
+    target = shlex.quote(str(paths[0].parent))
+    click.echo(f"next: orch policy validate {target} && orch policy test {target}", err=True)
 
 
 def _exit(code: int) -> None:

@@ -1,5 +1,6 @@
 """Problems of documents, for a person, a program and GitHub. Shows; never changes an exit code."""
 
+import shutil
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import PurePath
@@ -9,7 +10,7 @@ from orchestrator.errors import Problem
 from orchestrator.show.escape import github_data, github_property, json_text, terminal
 from orchestrator.show.wording import counted
 
-_WIDTH = 80
+_MIN_WIDTH = 40
 
 
 def write(problems: Sequence[Problem], out: TextIO, output_format: str, *, subject: str) -> None:
@@ -30,23 +31,27 @@ def totals(problems: Sequence[Problem], subject: str) -> str:
 
 
 def _text(problems: Sequence[Problem], out: TextIO, subject: str) -> None:
+    width = _width(out)
     for problem in problems:
         word = "warning" if problem.is_warning else "error"
-        out.writelines(line + "\n" for line in _wrapped(f"{_where(problem)}: {word}: {_said(problem)}", ""))
+        out.writelines(line + "\n" for line in _wrapped(f"{_where(problem)}: {word}: {problem.said}", "", width))
         if problem.advice:
-            out.writelines(line + "\n" for line in _wrapped(problem.advice, "  "))
+            out.writelines(line + "\n" for line in _wrapped(problem.advice, "  ", width))
     out.write(totals(problems, subject) + "\n")
 
 
-def _wrapped(text: str, indent: str) -> list[str]:
+def _width(out: TextIO) -> int | None:
+    """Return the columns of the terminal written to; None where it is none, and a program may look for whole lines."""
+    return max(_MIN_WIDTH, shutil.get_terminal_size().columns) if out.isatty() else None
+
+
+def _wrapped(text: str, indent: str, width: int | None) -> list[str]:
     said = terminal(" ".join(text.split()))
+    if width is None:
+        return [indent + said]
     return textwrap.wrap(
-        said, _WIDTH, initial_indent=indent, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        said, width, initial_indent=indent, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
     )
-
-
-def _said(problem: Problem) -> str:
-    return f"{problem.seen}; expected {problem.expected}"
 
 
 def _where(problem: Problem) -> str:
@@ -76,7 +81,7 @@ def _github(problems: Sequence[Problem], out: TextIO, subject: str) -> None:
         if problem.line:
             place += f",line={problem.line},col={max(1, problem.column)}"
         advice = f"\n{problem.advice}" if problem.advice else ""
-        out.write(f"::{command} {place},title=orch policy validate::{github_data(_said(problem) + advice)}\n")
+        out.write(f"::{command} {place},title=orch policy validate::{github_data(problem.said + advice)}\n")
     out.write(f"orch: {totals(problems, subject)}\n")
 
 

@@ -70,7 +70,7 @@ PACKS: dict[str, tuple[str | bytes, str]] = {
         HEAD + 'rules: [{id: "a\\e[31m", effect: allow, actions: "*"}]\n',
         "invisible character U+001B",
     ),
-    "unknown key": (HEAD + "rulez: []\n", "did you mean `rules`?"),
+    "unknown key": (HEAD + "rulez: []\n", "expected `rules`"),
     "unknown kind": (HEAD.replace("PolicyPack", "Policy") + RULE, "the kind `Policy`"),
     "unknown version": (HEAD.replace("orch/v1", "orch/v2") + RULE, "`orch/v2`"),
     "typo in an action": (

@@ -48,6 +48,20 @@ def test_from_nothing_to_a_tested_pack(tmp_path: Path, pack: Path) -> None:
     assert tested.stdout == "acme: 3 of 3 cases passed; 2 of 2 rules tested\nok\n"
 
 
+def test_a_new_pack_says_what_comes_next(tmp_path: Path) -> None:
+    plain, elsewhere = orch(tmp_path, "new", "acme"), orch(tmp_path, "new", "acme", "--dir", "my packs")
+
+    assert plain.stderr == "next: orch policy validate acme && orch policy test acme\n"
+    assert elsewhere.stderr == "next: orch policy validate 'my packs/acme' && orch policy test 'my packs/acme'\n"
+
+
+def test_help_tells_each_command_in_one_whole_line(tmp_path: Path) -> None:
+    listed = orch(tmp_path, "--help").stdout.partition("Commands:\n")[2].splitlines()
+
+    assert len(listed) == 7
+    assert all(line.endswith(".") and not line.endswith("...") and len(line) <= 80 for line in listed)
+
+
 def test_a_repository_tests_its_own_packs_without_being_told_where(tmp_path: Path) -> None:
     orch(tmp_path, "new", "mine", "--dir", ".orch/packs")
 

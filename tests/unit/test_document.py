@@ -128,7 +128,18 @@ def test_only_plain_text_is_a_key(key: str) -> None:
         (b"a:\n\tb: 1", "f.yaml:2:1: a tab in the indentation"),
         (b"a: b: c", "f.yaml:1:5: YAML that cannot be read: mapping values"),
         (b"a: [1", "f.yaml:2:1: YAML that cannot be read"),
-        (b"a: 'x", "f.yaml:1:6: YAML that cannot be read"),
+        (b"a: 'x", "f.yaml:1:6: YAML that cannot be read: found unexpected end of stream"),
+        (b"a: **/*.tf", 'f.yaml:1:4: a value that begins with `*`; expected it in quotes (write "**/*.tf")'),
+        (b"a: **/*.{x,y}", 'f.yaml:1:4: a value that begins with `*`; expected it in quotes (write "**/*.{x,y}")'),
+        (b"a: [b, *.md, c]", 'f.yaml:1:8: a value that begins with `*`; expected it in quotes (write "*.md")'),
+        (b"{a: **}", 'f.yaml:1:5: a value that begins with `*`; expected it in quotes (write "**")'),
+        (b"- *a/b", 'f.yaml:1:3: a value that begins with `*`; expected it in quotes (write "*a/b")'),
+        (b"- &*", 'f.yaml:1:3: a value that begins with `&`; expected it in quotes (write "&*")'),
+        (b"- %x", 'f.yaml:1:3: a value that begins with `%`; expected it in quotes (write "%x")'),
+        (b"- @acme", 'f.yaml:1:3: a value that begins with `@`; expected it in quotes (write "@acme")'),
+        (b"- `x", 'f.yaml:1:3: a value that begins with a backtick; expected it in quotes (write "`x")'),
+        (b"- !docs/**", 'f.yaml:1:3: the tag `!docs/**`; expected no tags (write "!docs/**" if text is meant)'),
+        (b"- *main", 'f.yaml:1:3: the alias `*main`; expected the value itself (write "*main" if text is meant'),
         (b"a: 1\nb: 2\na: 3", "f.yaml:3:1: the key `a` a second time; expected each key once (the first is on line 1)"),
         (b"a: &x 1", "f.yaml:1:4: the anchor `&x`"),
         (b"a: &x [1]\nb: *x", "f.yaml:1:4: the anchor `&x`"),
@@ -145,6 +156,10 @@ def test_only_plain_text_is_a_key(key: str) -> None:
 )
 def test_a_bad_file_is_refused_with_place_and_reason(text: bytes, seen: str) -> None:
     assert problems(text)[0].startswith(seen)
+
+
+def test_what_says_nothing_is_not_said() -> None:
+    assert "expected YAML" not in "".join(problems("a: 'x") + problems("a: b: c") + problems("a: ]"))
 
 
 def test_all_problems_of_a_file_are_told_at_once() -> None:

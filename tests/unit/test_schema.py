@@ -118,7 +118,7 @@ def test_a_repository_does_not_say_what_is_trusted(key: str) -> None:
         ("output: {format: jsn}", "did you mean `json`?"),
         ("- a", "a mapping"),
         ("packs: a\n---\npacks: b", "one document"),
-        ("pakcs: a", "did you mean `packs`?"),
+        ("pakcs: a", "expected `packs`"),
         ("packs: no", "`no` without quotes"),
         ("packs: [", "cannot be read"),
     ],

@@ -88,7 +88,7 @@ def test_actions_are_part_of_the_scope() -> None:
             "repositories: ['acme/web', '{**,x}']",
             "a scope that is everywhere",
         ),
-        ("repositories: acme/web", "repository: acme/web", "did you mean `repositories`?"),
+        ("repositories: acme/web", "repository: acme/web", "expected `repositories`"),
         ("repositories: acme/web", "actions: push_brnch", "did you mean `push_branch`?"),
         ("repositories: acme/web", "actions: comment, file_globs: x", "which cannot have `files`"),
         ("reason: the mirror is down\n", "", "a key is missing; expected `reason` here"),
