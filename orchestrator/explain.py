@@ -10,7 +10,8 @@ _SEEN_LENGTH = 60
 def explanation(rows: Iterable[Mapping[str, Any]]) -> str:
     """Return the text of `--explain` for what `Policy.explain` gave: rules that match first, then the others.
 
-    Under a rule that matches stands every part of it; under one that does not, the parts that ruled it out.
+    A rule's place is file and line, a part's its line in the same file. Under a rule that matches stands every part of
+    it; under one that does not, the parts that ruled it out.
     """
     ordered = sorted(rows, key=lambda row: (not row["matches"], row["rule"]))
     if not ordered:
@@ -20,7 +21,6 @@ def explanation(rows: Iterable[Mapping[str, Any]]) -> str:
 
 def _rule(row: Mapping[str, Any]) -> Iterator[str]:
     effect, rule = row["effect"], row["rule"]
-    file = str(row["source"]).rpartition(":")[0]
     word, note = "matches" if row["matches"] else "no match", ", waived" if row["waived"] else ""
     yield f"{word}: {rule} ({effect}{note}) {row['source']}"
     is_loose = effect in {"allow", "delegate"}
@@ -28,11 +28,11 @@ def _rule(row: Mapping[str, Any]) -> Iterator[str]:
     if not parts:
         yield "  every request of this action" if row["matches"] else "  not this repository's pack, as far as is known"
     for part in parts:
-        at = f"{file}:{part['line']}" if part["line"] else file
+        at = f":{part['line']}" if part["line"] else ""
         note = ""
         if part["truth"] is None:
             note = "; in doubt it does not allow" if is_loose else "; in doubt it counts"
-        yield f"  {_TRUTH[part['truth']]:<7} {part['selector']}: {_seen(part['seen'])}{note}  {at}"
+        yield f"  {_TRUTH[part['truth']]:<7} {part['selector']}: {_seen(part['seen'])}{note}  {at}".rstrip()
 
 
 def _deciding(parts: Iterable[Mapping[str, Any]], *, is_loose: bool) -> list[Mapping[str, Any]]:

@@ -16,7 +16,7 @@ def test_a_rule_that_does_not_match_names_only_what_ruled_it_out() -> None:
 
     text = explanation([_row("p/r", "deny", matches=False, parts=parts)])
 
-    assert text == "no match: p/r (deny) p.yaml:3\n  no      branches: dev  p.yaml:7"
+    assert text == "no match: p/r (deny) p.yaml:3\n  no      branches: dev  :7"
 
 
 def test_an_unknown_part_says_on_which_side_it_falls() -> None:
