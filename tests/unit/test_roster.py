@@ -46,7 +46,7 @@ def test_subjects_have_roles_attributes_and_keys() -> None:
             "the mail `a@x`, which belongs",
         ),
         (("  alice: {}\n",), "0.yaml:5:3: `alice`; expected a subject's name such as `user:alice`"),
-        (("  user:a: {role: sre}\n",), "did you mean `roles`?"),
+        (("  user:a: {role: sre}\n",), "expected `roles`"),
         (("  user:a: {roles: []}\n",), "an empty list"),
         (("  user:a:\n",), "nothing; expected a mapping"),
         (("  user:a: {attributes: {mail: 5}}\n",), "the number `5`; expected text"),
