@@ -8,7 +8,7 @@ PYTEST_ARGS ?= -n auto --dist loadgroup
 # Who asks, where, and about which change: the demo takes the repository's own latest one.
 DEMO_REPO ?= orch/orch
 DEMO_SUBJECT ?= agent:fixer
-DEMO_BASE = $(shell git rev-parse -q --verify HEAD~1 2>/dev/null || git hash-object -t tree /dev/null)
+DEMO_BASE = $(shell git rev-parse -q --verify HEAD~1 2>/dev/null || echo empty)
 RUFF := $(BIN)/ruff
 UV_LOCK = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 

@@ -27,6 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the hypothesis profile: no deadline (two noisy cores), failures can be reproduced from what is printed."""
     more = config.getoption("--more")
+    os.environ[MORE] = str(more)  # read where examples are counted before a test runs
     settings.register_profile(
         "orch",
         deadline=None,
