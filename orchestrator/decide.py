@@ -203,6 +203,7 @@ class Policy(NamedTuple):
             "claimed": bool(claims),
             "input_digest": digest,
             "action_digest": facts["action_digest"],
+            "change_digest": facts["change_digest"],
             "policy": {"digest": answer["digest"], "packs": answer["packs"]},
             "findings": findings,
             "obligations": obligations,
