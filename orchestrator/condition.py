@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
 from orchestrator.catalogue import CATALOGUE
@@ -218,8 +217,3 @@ def _can_have(root: str, name: str, actions: tuple[str, ...]) -> bool:
         if built_in is None or (root == "action" and built_in.arguments is None) or name in _names(root, action):
             return True
     return False
-
-
-def is_number(value: object) -> bool:
-    """Return whether a value is a number; true and false are none."""
-    return isinstance(value, (int, Decimal)) and not isinstance(value, bool)

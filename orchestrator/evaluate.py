@@ -87,12 +87,11 @@ def evaluate(
     )
     facts, claims = place.facts(policy.roster), place.claims()
     questions, is_single = _questions(asked, place, policy.roster, facts, claims)
-    last: list[Question] = []
     return Evaluation(
-        decisions=policy.decide_many(_kept(questions, last), circumstances),
+        decisions=policy.decide_many(questions, circumstances),
         is_single=is_single,
         notes=(*loaded.notes, *place.notes()),
-        explanations=lambda decision: _explained(policy, decision, last[0]._replace(facts=facts), circumstances),
+        explanations=lambda decision: _explained(policy, Question(decision.request, facts), circumstances),
     )
 
 
@@ -104,16 +103,10 @@ def _ci(environ: Mapping[str, str]) -> "CiContext | None":
     return detect(environ)
 
 
-def _kept(questions: Iterator[Question], last: list[Question]) -> Iterator[Question]:
-    for question in questions:
-        last[:] = [question]
-        yield question
-
-
-def _explained(policy: Policy, decision: Decision, question: Question, circumstances: Circumstances) -> str:
+def _explained(policy: Policy, question: Question, circumstances: Circumstances) -> str:
     from orchestrator.explain import explanation
 
-    return explanation(policy.explain(question._replace(request=decision.request), circumstances))
+    return explanation(policy.explain(question, circumstances))
 
 
 class _Place(NamedTuple):

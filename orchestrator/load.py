@@ -88,9 +88,12 @@ def _engine(prepared: _Prepared, settings: Settings, *, one_shot: bool) -> Engin
 
         return RemoteEngine.of(settings, prepared.digest)
     if one_shot:
+        from dataclasses import replace
+
         from orchestrator import opa
 
-        return OneShotEngine(prepared.bundle, opa.find())
+        binary = opa.find()
+        return OneShotEngine(prepared.bundle, replace(binary, deadline_s=settings.deadline_s or binary.deadline_s))
     if os.environ.get("ORCH_OPA"):
         from orchestrator import opa
 

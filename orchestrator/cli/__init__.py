@@ -51,7 +51,7 @@ class _LazyGroup(click.Group):
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="orch")
-@click.option("-v", "--verbose", count=True, help="Say more on stderr; -vv adds tracebacks.")
+@click.option("-v", "--verbose", count=True, help="As -vv: add the traceback to an error.")
 def orch(verbose: int) -> None:
     """Decide by policy what agents, CI jobs and scheduled jobs may do for people."""
 

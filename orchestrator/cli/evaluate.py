@@ -89,15 +89,27 @@ _SETTINGS = (
 )  # fmt: skip
 
 
+_DESCRIBING = {
+    "action": "--action",
+    "subject": "--subject",
+    "branch": "--branch",
+    "head_branch": "--head-branch",
+    "files": "--file",
+    "files_from": "--files-from",
+    "tool": "--tool",
+    "resource": "--resource",
+    "arguments": "--arg",
+}
+
+
 def _asked(given: dict[str, Any], settings: Settings) -> Asked:
-    described = ("action", "branch", "head_branch", "files", "files_from", "tool", "resource", "arguments")
-    if given["source"] is not None and (used := [name for name in described if given[name]]):
+    described = [flag for name, flag in _DESCRIBING.items() if given[name]]
+    if given["source"] is not None and described:
         raise UsageError(
-            f"a file of requests and --{used[0].replace('_', '-')} are both given",
-            advice="describe the request in one place",
+            f"a file of requests and {described[0]} are both given", advice="describe the request in one place"
         )
-    if not given["action"] and (used := [name for name in described if given[name]]):
-        raise UsageError(f"--{used[0].replace('_', '-')} describes a request without an action", advice="add --action")
+    if not given["action"] and described:
+        raise UsageError(f"{described[0]} describes a request without an action", advice="add --action")
     flags = None
     if given["action"]:
         flags = Flags(
