@@ -14,7 +14,7 @@ class Verdict:
     measured: float
     goal: float
     unit: str = "times"
-    """`times` (a ratio), `s` or `MB`."""
+    """`times` (a ratio), `s`, `ms`, `/s` or `MB`."""
     is_at_least: bool = False
     """The goal is a lower bound."""
     quartiles: tuple[float, float] | None = None
@@ -88,6 +88,10 @@ def _number(value: float, unit: str) -> str:
             return f"{value:.2f}"
         case "s":
             return f"{value:.2f} s"
+        case "ms":
+            return f"{value:.2f} ms"
+        case "/s":
+            return f"{value:,.0f}/s"
         case _:
             return f"{value:.0f} {unit}"
 

@@ -1,6 +1,8 @@
 """Measures what a decision costs, beside the tools one would use instead, and writes `RESULTS.md`.
 
-python bench/run.py [--quick] [--only library,command,rules,start,files,cedar,cerbos] [--date YYYY-MM-DD] [--out FILE]
+python bench/run.py [--quick] [--only PART,PART] [--date YYYY-MM-DD] [--out FILE]
+
+Parts: library, command, rules, start, files, ledger, cedar, cerbos.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import cedar
 import cerbos
 import command
 import files
+import ledger
 import library
 import peers
 import report
@@ -38,6 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "rules": scale.measure,
         "start": scale.measure_start,
         "files": files.measure,
+        "ledger-append": ledger.measure,
+        "ledger-writers": ledger.measure_writers,
+        "ledger-recording": ledger.measure_recording,
+        "ledger-verify": ledger.measure_verify,
         "cedar": lambda work: cedar.measure(work, cedarpy),
         "cerbos": lambda work: cerbos.measure(work, cerbos_peer),
     }
@@ -61,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     today = dt.datetime.now(dt.UTC).date().isoformat()
-    parser = argparse.ArgumentParser(description="Measure orch; the whole takes about ten minutes.")
+    parser = argparse.ArgumentParser(description="Measure orch; the whole takes about twenty minutes.")
     parser.add_argument("--quick", action="store_true", help="few rounds; prints only, unless --out says where to")
     parser.add_argument(
         "--only", default="", help="parts by the beginning of their names, with commas; prints only, unless --out"

@@ -6,6 +6,7 @@ differs from RFC 8785. Imports little, because every command pays for it.
 
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -50,6 +51,21 @@ def sha256(data: bytes) -> str:
     return "sha256:" + made.hexdigest()
 
 
+def hash_many() -> None:
+    """Let every later digest of this process be OpenSSL's: worth its import from a thousand digests on."""
+    global _small_sha256  # noqa: PLW0603  # one choice for the process; both give the same digests
+    _small_sha256 = _openssl_sha256
+
+
+def new_id() -> str:
+    """Return a random UUID, version 4; importing `uuid` would cost more than a question to the engine."""
+    drawn = bytearray(os.urandom(16))
+    drawn[6] = drawn[6] & 0x0F | 0x40
+    drawn[8] = drawn[8] & 0x3F | 0x80
+    text = drawn.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
 def canonical(value: object) -> bytes:
     """Return the RFC 8785 bytes of `value`.
 
@@ -60,29 +76,45 @@ def canonical(value: object) -> bytes:
             holds, a lone surrogate, a key that is no string, a type that JSON does not know, or nesting too deep.
     """
     try:
-        text = _encode(value) if _is_plain(value) else _canonical_text(value)
-        return text.encode()
+        text = _plain_text(value)
+        return (_canonical_text(value) if text is None else text).encode()
     except RecursionError:
         raise _no_form("a value nested this deeply") from None
     except UnicodeEncodeError:
         raise _no_form("a lone surrogate") from None
 
 
-def _is_plain(value: object) -> bool:
-    """Return whether the standard encoder is canonical here: ASCII keys, small integers, no floats, exact types."""
-    kind = type(value)
-    if kind is dict:
-        for key, item in value.items():  # type: ignore[attr-defined]  # kind is dict
-            if type(key) is not str or not key.isascii():
-                return False
-            if type(item) is not str and not _is_plain(item):
-                return False
-        return True
-    if kind is list:
-        return all(type(item) is str or _is_plain(item) for item in value)  # type: ignore[attr-defined]  # kind is list
-    if kind is int:
-        return -MAX_INTEGER <= value <= MAX_INTEGER  # type: ignore[operator]  # kind is int
-    return kind is str or value is None or kind is bool
+def _plain_text(value: object) -> str | None:
+    """Return what the standard encoder makes of a value for which that is canonical, else None.
+
+    It is canonical where keys are ASCII, integers small, types exact, and floats absent. Encoding comes first, since it
+    notices a value that contains itself.
+    """
+    try:
+        text = _encode(value)
+    except TypeError:
+        return None
+    waiting: list[Any] = [value]
+    for item in waiting:  # which grows
+        kind = type(item)
+        if kind is str or item is None or kind is bool:
+            continue
+        if kind is dict:
+            if not _has_ascii_keys(item):
+                return None
+            waiting.extend([one for one in item.values() if type(one) is not str])
+        elif kind is list:
+            waiting.extend([one for one in item if type(one) is not str])
+        elif kind is not int or not -MAX_INTEGER <= item <= MAX_INTEGER:
+            return None
+    return text
+
+
+def _has_ascii_keys(members: dict[str, object]) -> bool:
+    try:
+        return "".join(members).isascii()
+    except TypeError:
+        return False
 
 
 def _canonical_text(value: object) -> str:

@@ -5,11 +5,17 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from orchestrator import opa
+from orchestrator.ledger.open import open_ledger
+from orchestrator.ledger.store import Ledger
+
+if TYPE_CHECKING:
+    from postgres_server import Server
 
 MORE = "ORCH_TESTS_MORE"
 """A number: how many times the usual examples each property tries; `--more` sets it."""
@@ -49,6 +55,44 @@ def more(pytestconfig: pytest.Config) -> int:
 def opa_binary() -> Path:
     """Return the pinned OPA, as a user's command would find it."""
     return opa.find({}).path
+
+
+@pytest.fixture(scope="session")
+def postgres() -> "Iterator[Server]":
+    """Return a running server; where there is no PostgreSQL, skip, or fail if ORCH_TEST_POSTGRES says it is required."""
+    from postgres_server import IS_REQUIRED, REQUIRED, binaries, server
+
+    if binaries() is None:
+        what = "PostgreSQL is not installed (neither initdb on PATH nor /usr/lib/postgresql/*/bin); ci/postgres.sh installs it"
+        if IS_REQUIRED:
+            pytest.fail(f"{what}, and {REQUIRED}=required")
+        pytest.skip(what)
+    with server() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def ledger(request: pytest.FixtureRequest) -> Ledger:
+    """Return an empty ledger of the test's own; each test that asks for one runs on both kinds."""
+    kind = "sqlite_ledger" if request.param == "sqlite" else "postgres_ledger"
+    opened: Ledger = request.getfixturevalue(kind)
+    return opened
+
+
+@pytest.fixture
+def sqlite_ledger(tmp_path: Path, home: Path) -> Iterator[Ledger]:
+    """Return an empty ledger in a folder, for what is about its file."""
+    with open_ledger(str(tmp_path / "ledger")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def postgres_ledger(postgres: "Server", home: Path) -> Iterator[Ledger]:
+    """Return an empty ledger on a server, opened by its owner, for what is about roles and many machines."""
+    database = postgres.database()
+    with open_ledger(postgres.url(database), as_owner=True) as opened:
+        yield opened
+    postgres.drop(database)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,256 @@
+"""What an event says, in a person's words: what became of it, who, what, why, what is owed. Plain text, unescaped.
+
+A payload may be erased, of a newer orch or hostile: what is not there or not of its type is left out.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from orchestrator.choices import MICRO
+from orchestrator.ledger.event import Event
+from orchestrator.show import wording
+
+_REASONS = {
+    "budget_spent": "budget spent",
+    "undecidable": "undecidable",
+    "no_policy": "no policy allows it",
+    "invalid_request": "invalid request",
+}
+_MOST_DETAILS = 3
+_DAY = 10
+
+
+class Happening(NamedTuple):
+    """An event, told."""
+
+    word: str
+    """What became of it, in capitals."""
+    tone: str
+    """`good`, `bad`, `wait` or `plain`."""
+    who: str
+    what: tuple[str, ...]
+    details: tuple[str, ...] = ()
+    """Why, by which rule, what is owed: a line each."""
+
+
+def happening(event: Event) -> Happening:
+    """Return what an event says."""
+    tell = _TELLERS.get(str(event.fields["type"]))
+    payload = event.payload or {}
+    if tell is None:
+        found = Happening("EVENT", "plain", _who(event), (str(event.fields["type"]), _subject(event)))
+    else:
+        found = tell(event, payload)
+    if event.payload is None and "datahash" in event.fields:
+        found = found._replace(what=(*found.what, "(erased)"), details=())
+    return found
+
+
+def amount(value: object) -> str:
+    """Return micro-units as people write them: 1250000 is "1.25"."""
+    if type(value) is not int:
+        return "?"
+    whole, rest = divmod(abs(value), MICRO)
+    text = f"{whole:,}.{rest:06d}".rstrip("0") if rest else f"{whole:,}"
+    return ("-" if value < 0 else "") + text
+
+
+def _who(event: Event) -> str:
+    return str(event.fields["actor"])
+
+
+def _subject(event: Event) -> str:
+    return str(event.fields.get("subject", ""))
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _short(digest: object) -> str:
+    return wording.short_digest(_text(digest)) if digest else ""
+
+
+def _decision(event: Event, payload: dict[str, Any]) -> Happening:
+    outcome = str(event.fields.get("outcome", ""))
+    context = _object(payload.get("decision"))
+    would = _text(context.get("would"))
+    word, tone = {"allow": ("ALLOWED", "good"), "deny": ("DENIED", "bad"), "pending": ("WAITING", "wait")}.get(
+        outcome, (outcome.upper()[:9] or "DECIDED", "plain")
+    )
+    if outcome == "allow" and would and would != "allow":
+        word, tone = "WARNED", "wait"
+    asked = wording.asked(payload.get("request"))
+    action = str(event.fields.get("action", "")) or asked.action
+    marks = (
+        _REASONS.get(_text(context.get("reason")), ""),
+        "claimed" if context.get("claimed") else "",
+        asked.files,
+    )
+    what = " ".join(part for part in (action, _subject(event), asked.place) if part)
+    return Happening(word, tone, _who(event), (what, *filter(None, marks)), tuple(_why(context)))
+
+
+def _why(context: dict[str, Any]) -> Iterator[str]:
+    """Yield the rules that objected, then what is owed; after a plain yes, who allowed it."""
+    findings = _objects(context.get("findings"))
+    objections = [one for one in findings if one.get("effect") in {"deny", "require"} and not one.get("waived")] or [
+        one for one in findings if one.get("waived")
+    ]
+    shown = objections or [one for one in findings if context.get("outcome") == "allow"][:1]
+    for one in shown[:_MOST_DETAILS]:
+        verb = {"allow": "allowed by ", "delegate": "delegated by "}.get(_text(one.get("effect")), "")
+        marks = ", waived" if one.get("waived") else ", only warns" if one.get("mode") == "warn" and not verb else ""
+        message = " ".join(_text(one.get("message")).split())
+        yield f"{verb}{_text(one.get('rule'))}{marks}" + (f": {message}" if message and not verb else "")
+    if len(shown) > _MOST_DETAILS:
+        yield f"and {len(shown) - _MOST_DETAILS} more"
+    if owed := ", ".join(_owed(context)):
+        yield owed
+
+
+def _owed(context: dict[str, Any]) -> Iterator[str]:
+    for one in _objects(context.get("obligations")):
+        said, name = _object(one.get("properties")), _text(one.get("id"))
+        if one.get("type") == "approval":
+            given = said.get("votes")
+            yield f"{name} {given if isinstance(given, int) else len(one.get('proof') or ())} of {said.get('count', 1)}"
+        elif one.get("type") == "budget":
+            spent = said.get("spent")
+            yield f"{name} " + (
+                f"{spent} of {said.get('limit')}" if spent is not None else f"at most {said.get('limit')}"
+            )
+        else:
+            yield f"{name} {_text(one.get('status'))}"
+
+
+def _requested(event: Event, payload: dict[str, Any]) -> Happening:
+    asks = ", ".join(f"{one.get('count', 1)} x {_text(one.get('role'))}" for one in _objects(payload.get("asks")))
+    what = " ".join(filter(None, (_text(payload.get("action")), _text(payload.get("resource")) or _subject(event))))
+    return Happening("ASKED", "wait", _who(event), (f"request {_text(payload.get('request_id'))}", asks, what))
+
+
+def _voted(event: Event, payload: dict[str, Any]) -> Happening:
+    decision = _text(payload.get("decision"))
+    word, tone = {"approve": ("APPROVED", "good"), "reject": ("REJECTED", "bad")}.get(decision, ("VOTED", "plain"))
+    role = f"as {_text(payload.get('role'))}" if payload.get("role") else ""
+    via = "on GitHub" if payload.get("via") == "github" else ""
+    until = f"until {_text(payload.get('expires_at'))}" if payload.get("expires_at") else ""
+    what = " ".join(filter(None, (f"request {_text(payload.get('request_id'))}", role, via)))
+    note = _text(payload.get("note"))
+    return Happening(word, tone, _text(payload.get("by")) or _who(event), (what, until), (note,) if note else ())
+
+
+def _revoked(event: Event, payload: dict[str, Any]) -> Happening:
+    what = f"the vote for request {_text(payload.get('request_id'))}"
+    return Happening("REVOKED", "bad", _text(payload.get("by")) or _who(event), (what,))
+
+
+def _consumed(event: Event, payload: dict[str, Any]) -> Happening:
+    return Happening("USED", "plain", _who(event), (f"the approval of request {_text(payload.get('request_id'))}",))
+
+
+def _artifact(event: Event, payload: dict[str, Any]) -> Happening:
+    size = payload.get("size")
+    parts = (_text(payload.get("name")), f"{size:,} bytes" if type(size) is int else "", _short(payload.get("digest")))
+    return Happening("STORED", "plain", _who(event), parts)
+
+
+def _evidence(event: Event, payload: dict[str, Any]) -> Happening:
+    result = _text(payload.get("result"))
+    tone = {"pass": "good", "fail": "bad"}.get(result, "plain")
+    summary = payload.get("summary")
+    said = _text(summary) or ", ".join(
+        f"{name} {value}" for name, value in _object(summary).items() if isinstance(value, str | int)
+    )
+    parts = (f"{_text(payload.get('type'))}: {result}", _text(payload.get("tool")))
+    return Happening("EVIDENCE", tone, _who(event), parts, (said,) if said else ())
+
+
+def _obligation(event: Event, payload: dict[str, Any]) -> Happening:
+    state = str(event.fields["type"]).rpartition(".")[2]
+    tone = {"met": "good", "failed": "bad", "expired": "bad"}.get(state, "wait")
+    phase = _text(payload.get("phase"))
+    return Happening(state.upper()[:9], tone, _who(event), (_text(payload.get("obligation")), phase, _subject(event)))
+
+
+def _reserved(event: Event, payload: dict[str, Any]) -> Happening:
+    counters = _objects(payload.get("counters"))
+    parts = tuple(f"{amount(one.get('estimate'))} {_text(one.get('meter'))} per {_scope(one)}" for one in counters)
+    return Happening("RESERVED", "plain", _who(event), parts)
+
+
+def _scope(counter: dict[str, Any]) -> str:
+    window = _text(counter.get("window"))
+    return _text(counter.get("scope")) + (f" and {window} ({_text(counter.get('window_start'))})" if window else "")
+
+
+def _charged(event: Event, payload: dict[str, Any]) -> Happening:
+    state = str(event.fields["type"]).rpartition(".")[2]
+    word = {"started": "STARTED", "settled": "SPENT", "released": "RELEASED", "expired": "LAPSED"}.get(state, "BUDGET")
+    charged = tuple(f"{amount(value)} {name}" for name, value in _object(payload.get("charged")).items())
+    return Happening(word, "plain", _who(event), (*charged, f"reservation {_text(payload.get('reservation_id'))[:8]}"))
+
+
+def _alert(event: Event, payload: dict[str, Any]) -> Happening:
+    is_over = str(event.fields["type"]).endswith("exceeded")
+    spent, held, limit = (payload.get(name) for name in ("spent", "reserved", "limit"))
+    what = f"{_text(payload.get('meter'))} per {_scope(payload)}: {amount(spent)} of {amount(limit)} spent"
+    parts = (
+        what,
+        f"{amount(held)} reserved" if held else "",
+        f"{amount(payload.get('asked'))} asked" if is_over else "",
+    )
+    return Happening("STOPPED" if is_over else "NEARLY", "bad" if is_over else "wait", _who(event), parts)
+
+
+def _run(event: Event, payload: dict[str, Any]) -> Happening:
+    if str(event.fields["type"]).endswith("started"):
+        parts = (_text(payload.get("kind")), _text(payload.get("repository")), _text(payload.get("trigger")))
+        return Happening("BEGINS", "plain", _who(event), parts)
+    state = _text(payload.get("state")) or "ended"
+    return Happening("ENDS", "plain", _who(event), (state, _text(payload.get("reason"))))
+
+
+def _policy(event: Event, payload: dict[str, Any]) -> Happening:
+    packs = ", ".join(f"{_text(one.get('name'))} {_text(one.get('version'))}" for one in _objects(payload.get("packs")))
+    return Happening("POLICY", "plain", _who(event), (_short(payload.get("digest")), packs))
+
+
+def _erased(event: Event, payload: dict[str, Any]) -> Happening:
+    return Happening(
+        "ERASED", "wait", _who(event), (f"event {_text(payload.get('event'))[:8]}", _text(payload.get("reason")))
+    )
+
+
+def _created(event: Event, _: dict[str, Any]) -> Happening:
+    return Happening("CREATED", "plain", _who(event), ("the key that signs this ledger's heads",))
+
+
+_TELLERS: dict[str, Callable[[Event, dict[str, Any]], Happening]] = {
+    "orch.ledger.created": _created,
+    "orch.ledger.erased": _erased,
+    "orch.policy.loaded": _policy,
+    "orch.run.started": _run,
+    "orch.run.ended": _run,
+    "orch.decision": _decision,
+    "orch.approval.requested": _requested,
+    "orch.approval.voted": _voted,
+    "orch.approval.revoked": _revoked,
+    "orch.approval.consumed": _consumed,
+    "orch.artifact.stored": _artifact,
+    "orch.evidence.added": _evidence,
+    **dict.fromkeys((f"orch.obligation.{name}" for name in ("met", "unmet", "failed", "expired")), _obligation),
+    "orch.budget.reserved": _reserved,
+    **dict.fromkeys((f"orch.budget.{name}" for name in ("started", "settled", "released", "expired")), _charged),
+    "orch.budget.warned": _alert,
+    "orch.budget.exceeded": _alert,
+}

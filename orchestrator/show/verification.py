@@ -1,0 +1,113 @@
+"""What a person reads of a verification: the state, what speaks against the ledger, what is not proven; and of heads.
+
+Every text of the ledger is escaped: a tampered one may hold anything.
+"""
+
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from typing import TextIO
+
+from orchestrator.ledger.anchor import Anchored
+from orchestrator.ledger.heads import Head
+from orchestrator.ledger.verify_report import Finding, Report, State
+from orchestrator.show.escape import terminal
+
+_COLOURS = {State.VERIFIED: "green", State.TAMPERED: "red", State.CANNOT_TELL: "yellow"}
+_HELD_SHOWN = 5
+_SIGN = "`orch ledger heads sign` signs one; `orch ledger heads anchor` keeps it elsewhere, too"
+
+
+def write(report: Report, out: TextIO, *, width: int = 80) -> None:
+    """Write a report as text for people."""
+    import click
+
+    state, rest = _first(report)
+    click.echo(click.style(state, fg=_COLOURS[report.state], bold=True) + rest, file=out)
+    for line in _lines(report):
+        click.echo(_wrapped(line, width), file=out)
+
+
+def write_heads(heads: Sequence[Head], out: TextIO) -> None:
+    """Write heads as a table: size, when signed, root."""
+    import click
+
+    if not heads:
+        click.echo(f"no head was signed yet; {_SIGN}", file=out)
+        return
+    wide = max(len("events"), *(len(f"{head.size:,}") for head in heads))
+    click.echo(f"{'events':>{wide}}  {'signed':20}  root", file=out)
+    for head in heads:
+        when = f"{head.signed_at[:19]}Z"
+        click.echo(f"{head.size:>{wide},}  {terminal(when)}  {b64encode(head.root).decode()}", file=out)
+
+
+def write_anchored(done: Anchored, out: TextIO) -> None:
+    """Write where a head was kept."""
+    import click
+
+    said = "kept" if done.is_new else "was kept already"
+    where = f"{done.ref} at {done.commit[:12]}" + (f", pushed to {done.remote}" if done.remote else "")
+    click.echo(f"the head of {_many(done.head.size, 'event')} {said} in {terminal(where)}", file=out)
+
+
+def _first(report: Report) -> tuple[str, str]:
+    if not report.events:
+        return report.state, f": the ledger {report.ledger_id}" if report.ledger_id else ""
+    heads = f"{_many(report.heads, 'signed head')}, {_many(len(report.held), 'head')} held elsewhere"
+    return report.state, f": {_many(report.events, 'event')} in {_many(report.chains, 'chain')}; {heads}"
+
+
+def _lines(report: Report) -> Iterator[tuple[str, str]]:
+    """Yield what begins a line, and the line's text."""
+    for doubt in report.doubts:
+        yield "  ? ", doubt
+    for number, finding in enumerate(report.findings, 1):
+        yield f"{number:3}. ", finding.what
+        yield from (("     ", text) for text in _about(finding))
+    more = sum(count for _, count in report.counts) - len(report.findings)
+    if more > 0:
+        yield "     ", f"and {more:,} more; in all " + ", ".join(f"{count:,} {kind}" for kind, count in report.counts)
+    for source in report.held[:_HELD_SHOWN]:
+        yield "  + ", source
+    if len(report.held) > _HELD_SHOWN:
+        yield "  + ", f"and {len(report.held) - _HELD_SHOWN:,} more heads"
+    if report.erased:
+        yield "  - ", f"{_many(report.erased, 'payload')} erased by an event that says so"
+    if report.unanchored and report.events:
+        yield "  ! ", f"{_many(report.unanchored, 'event')} under no signed head yet; {_SIGN}"
+    for notice in report.notices:
+        yield "  ! ", notice
+    if report.not_proven:
+        yield "", "Not proven by this:"
+        yield from (("  - ", text) for text in report.not_proven)
+
+
+def _about(finding: Finding) -> Iterator[str]:
+    where = [f"event {finding.event}"] if finding.event else []
+    if finding.run:
+        where.append(finding.run)
+    if finding.position is not None:
+        is_head = finding.kind in {"head", "held"}
+        where.append(f"head of {finding.position} events" if is_head else f"leaf {finding.position}")
+    if where:
+        yield ", ".join(where)
+    if finding.seen:
+        yield f"seen     {finding.seen}"
+    if finding.expected:
+        yield f"expected {finding.expected}"
+
+
+def _wrapped(line: tuple[str, str], width: int) -> str:
+    import textwrap
+
+    begin, text = line
+    shown = terminal(text)
+    if len(begin) + len(shown) <= width:
+        return begin + shown
+    wrapper = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False)
+    wrapper.initial_indent, wrapper.subsequent_indent = begin, " " * len(begin)
+    return wrapper.fill(shown)
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,210 @@
+"""A ledger with a history in it: every type of event, with the payloads that docs/ledger.md gives them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.digest import sha256
+from orchestrator.ledger.append import append_all
+from orchestrator.ledger.event import Draft, Event
+from orchestrator.ledger.store import Ledger
+
+CANARY = "Kanarienvogel-4711"
+"""A text that people wrote; it stands in every payload where such a text may stand."""
+RUN = "run-7f3a"
+POLICY, ACTION, CHANGE, TREE = (sha256(name) for name in (b"policy", b"action", b"change", b"tree"))
+BLOB = b"<testsuite tests='3'/>"
+DIGEST = sha256(BLOB)
+
+_COUNTER = {"meter": "usd", "scope": "run", "scope_id": RUN, "window": "", "window_start": "", "limit": 5_000_000}
+
+
+def decision(outcome: str = "deny", **more: object) -> dict[str, Any]:
+    """Return the payload of a decision."""
+    finding: dict[str, object] = {
+        "rule": "acme/no-push",
+        "effect": "deny" if outcome == "deny" else "require",
+        "level": "hard",
+        "severity": "high",
+        "mode": "enforce",
+        "waived": False,
+        "message": f"push to main is not allowed ({CANARY})",
+        "fix": "",
+        "source": "packs/acme.yaml:12",
+        "paths": [],
+        "path_count": 0,
+        "asks": [],
+    }
+    owed = {
+        "id": "approval:sre",
+        "type": "approval",
+        "phase": "before",
+        "mode": "enforce",
+        "status": "unmet",
+        "properties": {"role": "sre", "count": 2, "votes": 1},
+        "proof": ["user:bob"],
+    }
+    context = {
+        "outcome": outcome,
+        "would": outcome,
+        "reason": "denied",
+        "claimed": False,
+        "findings": [finding] if outcome != "allow" else [],
+        "obligations": [owed] if outcome == "pending" else [],
+        **more,
+    }
+    request = {
+        "subject": {"type": "agent", "id": "agent:fixer"},
+        "action": {"name": "open_pr", "properties": {"title": CANARY}},
+        "resource": {
+            "type": "repository",
+            "id": "acme/web",
+            "properties": {"branch": "main", "files": [{"path": "a"}]},
+        },
+        "context": {},
+    }
+    return {"request": request, "facts": {"point": "run"}, "decision": context, "claims": [], "label": ""}
+
+
+def _decided(outcome: str, cause_id: str = "") -> Draft:
+    about = {"subject": "acme/web", "repository": "acme/web", "action": "open_pr", "outcome": outcome}
+    return Draft("orch.decision", RUN, "agent:fixer", decision(outcome), cause_id=cause_id, **about)
+
+
+def _said(kind: str, payload: Mapping[str, Any], *, run: str = RUN, actor: str = "agent:fixer", **more: str) -> Draft:
+    return Draft(f"orch.{kind}", run, actor, payload, **more)
+
+
+def _beginning() -> list[Draft]:
+    started = {
+        "kind": "task",
+        "repository": "acme/web",
+        "session": "s1",
+        "trigger": CANARY,
+        "event": {"title": CANARY},
+        "config_digest": "",
+    }
+    pack = {"name": "acme", "version": "1.0.0", "layer": "org", "digest": POLICY}
+    return [
+        _said("run.started", started, repository="acme/web"),
+        _said("policy.loaded", {"digest": POLICY, "packs": [pack]}),
+        _decided("deny"),
+        _decided("allow"),
+    ]
+
+
+def _approval(cause: Event) -> list[Draft]:
+    request = {
+        "request_id": "k3fq7x2m9a",
+        "request_key": sha256(b"key"),
+        "evaluation_id": cause.id,
+        "run_id": RUN,
+        "subject": "agent:fixer",
+        "action": "open_pr",
+        "repository": "acme/web",
+        "resource": "acme/web",
+        "branch": "main",
+        "action_digest": ACTION,
+        "change_digest": CHANGE,
+        "policy_digest": POLICY,
+        "asks": [{"role": "sre", "count": 2, "votes": 0, "expires_s": 86_400, "bind": "changes"}],
+        "summary": {"title": CANARY},
+        "claimed": False,
+    }
+    vote = {
+        "vote_id": "v1",
+        "request_id": "k3fq7x2m9a",
+        "by": "user:bob",
+        "role": "sre",
+        "decision": "approve",
+        "token": "a.b.c",
+        "via": "key",
+        "at": "2026-11-21T05:00:00Z",
+        "expires_at": "2026-11-22T05:00:00Z",
+        "digest": CHANGE,
+        "action_digest": ACTION,
+        "change_digest": CHANGE,
+    }
+    chain = "request:k3fq7x2m9a"
+    return [
+        _said("approval.requested", request, run=chain, cause_id=cause.id, repository="acme/web", action="open_pr"),
+        _said("approval.voted", vote, run=chain, actor="user:bob"),
+        _said(
+            "approval.voted",
+            {**vote, "vote_id": "v2", "decision": "reject", "by": "user:eve"},
+            run=chain,
+            actor="user:eve",
+        ),
+        _said(
+            "approval.revoked",
+            {"vote_id": "v2", "request_id": "k3fq7x2m9a", "by": "user:eve", "token": "d.e.f"},
+            run=chain,
+        ),
+        _said("approval.consumed", {"request_id": "k3fq7x2m9a", "evaluation_id": cause.id}, run=chain),
+    ]
+
+
+def _proof(cause: Event) -> list[Draft]:
+    evidence = {
+        "type": "tests",
+        "result": "pass",
+        "artifact": DIGEST,
+        "change_digest": CHANGE,
+        "action_digest": "",
+        "tree": TREE,
+        "commit": "",
+        "run_id": RUN,
+        "summary": {"tests": 3, "note": CANARY, "claimed": True},
+        "tool": "pytest",
+        "signed_by": "",
+    }
+    obligation = {
+        "obligation": "evidence:tests",
+        "type": "evidence",
+        "phase": "after",
+        "mode": "enforce",
+        "evaluation_id": cause.id,
+        "run_id": RUN,
+        "action_digest": ACTION,
+        "change_digest": CHANGE,
+        "proof": [DIGEST],
+    }
+    stored = {"digest": DIGEST, "size": len(BLOB), "media_type": "application/xml", "name": f"{CANARY}.xml"}
+    states = ("unmet", "met", "failed", "expired")
+    return [
+        _said("artifact.stored", stored),
+        _said("evidence.added", evidence, repository="acme/web"),
+        *(_said(f"obligation.{state}", obligation) for state in states),
+    ]
+
+
+def _money(cause: Event) -> list[Draft]:
+    def reserved(name: str) -> Draft:
+        counter = {**_COUNTER, "estimate": 1_250_000, "warn_at": 80}
+        said = {"reservation_id": name, "evaluation_id": cause.id, "run_id": RUN, "expires_at": "2026-11-21T05:15:00Z"}
+        return _said("budget.reserved", {**said, "counters": [counter]})
+
+    def closed(state: str, name: str, charged: int | None) -> Draft:
+        return _said(
+            f"budget.{state}", {"reservation_id": name, "charged": {} if charged is None else {"usd": charged}}
+        )
+
+    alert = {**_COUNTER, "spent": 4_000_000, "reserved": 0, "asked": 2_000_000}
+    return [
+        *(reserved(name) for name in ("r1", "r2", "r3")),
+        closed("started", "r1", None),
+        closed("settled", "r1", 1_000_000),
+        closed("released", "r2", 0),
+        closed("expired", "r3", 1_250_000),
+        _said("budget.warned", alert),
+        _said("budget.exceeded", alert),
+    ]
+
+
+def record(ledger: Ledger) -> list[Event]:
+    """Append one event of every type that a colleague's code appends, and return them."""
+    begun = append_all(ledger, _beginning())
+    asked = append_all(ledger, [_decided("pending", cause_id=begun[2].id)])[0]
+    rest = append_all(ledger, [*_approval(asked), *_proof(asked), *_money(asked)])
+    alone = Draft("orch.decision", "adhoc:1", "user:ann", decision("allow"), subject="acme/app", repository="acme/app", action="comment", outcome="allow")  # fmt: skip
+    more = append_all(ledger, [alone, _said("run.ended", {"state": "done", "reason": CANARY})])
+    return [*begun, asked, *rest, *more]
