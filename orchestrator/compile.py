@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestrator.catalogue import CATALOGUE
 from orchestrator.glob import Kind, parts, regexes
+from orchestrator.keys import jwk, public_key
 from orchestrator.model import Condition, Effect, Layer, Operator, Pack, PackSet, Rule, Scalar, Selectors, Waiver
 
 _KINDS = {
@@ -61,7 +62,11 @@ def compile_packs(pack_set: PackSet) -> Compiled:
         "stages": [stage for pack in packs for stage in pack.declared_stages],
         "declared": sorted({action for pack in packs for action in pack.declared_actions}),
         "roster": {
-            entry.name: {"roles": sorted(entry.roles), "attributes": dict(sorted(entry.attributes.items()))}
+            entry.name: {
+                "roles": sorted(entry.roles),
+                "attributes": dict(sorted(entry.attributes.items())),
+                "keys": sorted({jwk(public_key(key)) for key in entry.keys}),
+            }
             for entry in sorted(pack_set.roster, key=lambda entry: entry.name)
         },
     }

@@ -2,6 +2,7 @@
 
 from orchestrator import schema
 from orchestrator.document import Map, Place, shown
+from orchestrator.keys import EXPECTED, public_key, ssh_line
 from orchestrator.lists import placed
 from orchestrator.model import RosterEntry
 from orchestrator.notes import Notes
@@ -34,10 +35,20 @@ class RosterReader:
                 if login in entry.attributes:
                     self._own(login, entry.attributes[login].lower(), name, inner["attributes"].value_at(login), notes)
             for key, where in zip(entry.keys, placed(inner, "keys"), strict=False):
-                self._own("key", key.strip(), name, where, notes)
+                self._own_key(key, name, where, notes)
             attributes = {key: entry.attributes[key] for key in sorted(entry.attributes)}
             roles, keys = tuple(sorted(set(entry.roles))), tuple(sorted(set(entry.keys)))
             self.entries[name] = RosterEntry(name, roles, attributes, keys)
+
+    def _own_key(self, key: str, name: str, place: Place, notes: Notes) -> None:
+        """A key belongs to one, however it is written."""
+        try:
+            public = public_key(key)
+        except ValueError as error:
+            advice = "the line that `orch key show` prints"
+            notes.error(place, f"the key {shown(key)}: {error}", f"an Ed25519 public key, {EXPECTED}", advice)
+            return
+        self._own("key", ssh_line(public), name, place, notes)
 
     def _own(self, kind: str, value: str, name: str, place: Place, notes: Notes) -> None:
         owner = self._owners.setdefault((kind, value), name)

@@ -52,8 +52,12 @@ def of_engine(answer: dict[str, Any]) -> dict[str, Any]:
         for owed in sorted(answer["obligations"], key=lambda each: (each["id"], each["mode"]))
     ]
     standing = {key: answer[key] for key in ("outcome", "would", "reason")}
-    advice = sorted([each["kind"], each["obligation"]] for each in answer["advice"])
+    advice = sorted([each["kind"], _about(each)] for each in answer["advice"])
     return standing | {"findings": findings, "obligations": obligations, "advice": advice}
+
+
+def _about(advice: dict[str, Any]) -> str:
+    return f"{advice['by']}: {advice['why']}" if advice["kind"] == "vote_ignored" else str(advice["obligation"])
 
 
 def differences(model: dict[str, Any], engine: dict[str, Any]) -> list[str]:

@@ -14,6 +14,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from votes import POLICY_DIGEST
+
 from orchestrator import place
 from orchestrator.compile import compile_packs
 from orchestrator.model import PackSet
@@ -54,7 +56,7 @@ class Engine:
 
     def answers(self, packs: PackSet, requests: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the engine's answers, in order; fewer where it had none."""
-        return self.answers_of(compile_packs(packs).data, requests)
+        return self.answers_of({**compile_packs(packs).data, "digest": POLICY_DIGEST}, requests)
 
     def answers_of(self, policy: dict[str, Any], requests: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the answers under a compiled set."""

@@ -12,6 +12,7 @@ from typing import Any
 import words
 from hypothesis import strategies as st
 from requests_by_chance import request
+from votes_by_chance import roster
 
 from orchestrator.model import (
     SEVERITY_OF,
@@ -71,7 +72,7 @@ def pack_set(chance: Random) -> PackSet:
     soft = [f"{p.name}/{r.id}" for p in packs for r in p.rules if p.layer is Layer.ORG and r.level is Level.SOFT]
     waivers = [_waiver(chance, soft, number) for number in range(chance.choice((0, 1, 2)))] if soft else []
     repository = None if chance.random() < 0.15 else chance.choice(words.REPOSITORIES)
-    return PackSet(tuple(packs), tuple(waivers), repository=repository)
+    return PackSet(tuple(packs), tuple(waivers), roster(chance), repository=repository)
 
 
 def _pack(chance: Random, layer: Layer, number: int) -> Pack:

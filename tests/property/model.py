@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from obligations import Counters, Owed, Sources, counters_of, join, listed
+from obligations import Counters, Owed, Sources, counters_of, debts, join, listed, votes_in_vain
 from reading import Attributes, Kleene, all_of, condition, nanoseconds, read, selector
 
 from orchestrator.model import Default, Effect, Layer, Level, Pack, PackSet, Rule, Waiver
@@ -211,6 +211,8 @@ class _Case:
                 if layer == "org" and say is None and (everything or not self._only_warnings()):
                     no_policy.add(at)
         owed = join(self._sources(counts), self.set, self.request, self.seen)
+        if any(counts(pack) and self.applies(pack) is not False for pack in self.set.packs):
+            owed += debts(self.facts)
         outcome, reason = _standing(owed, counters_of(self.facts), denied=denied, no_policy=bool(no_policy))
         return View(outcome, reason, owed, frozenset(no_policy), frozenset(defaults))
 
@@ -237,13 +239,14 @@ class _Case:
         findings = [*self._rule_findings(), *self._default_findings(would, outcome)]
         findings.extend(self._no_policy_findings(would, outcome))
         obligations, advice = listed(would.owed, outcome.owed, counters_of(self.facts))
+        in_vain = votes_in_vain(self.set, self.request, str(self.seen.subject), would.owed)
         return Answer(
             outcome.outcome,
             would.outcome,
             "warned" if is_warned else outcome.reason,
             tuple(sorted(findings, key=lambda found: (found.rule, found.waived))),
             obligations,
-            advice,
+            tuple(sorted([*advice, *in_vain])),
         )
 
     def _rule_findings(self) -> Iterable[Finding]:

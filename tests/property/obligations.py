@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reading import Attributes, nanoseconds
+from votes import all_votes, ignored
 
 from orchestrator.model import Approval, Budget, Evidence, PackSet, Rule
 
@@ -29,6 +30,14 @@ class Sources:
     requires: tuple[Rule, ...]
     granting: tuple[Rule, ...]
     """Allows and delegates, of which only the budgets count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """Every vote, and who cannot vote."""
+
+    votes: tuple[dict[str, Any], ...]
+    involved: frozenset[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +91,24 @@ def join(sources: Sources, packs: PackSet, request: dict[str, Any], seen: Attrib
     stages = [rule.stage for rule in sources.requires if rule.stage is not None]
     asking = [each for rule in sources.requires for each in rule.approvals]
     longest = {role: max(each.expires_s for each in asking if each.role == role) for role in asked}
-    owed = [_approval_owed(role, asked, facts, str(seen.subject), longest[role]) for role in asked]
+    poll = Poll(tuple(all_votes(packs, facts)), _involved(request, str(seen.subject)))
+    owed = [_approval_owed(role, asked, facts, poll, longest[role]) for role in asked]
     owed += [_evidence_owed(each, facts) for each in evidence]
     owed += [_budget_owed(each, facts) for each in budgets]
     if stages:
         owed.append(_stage_owed(max(stages, key=order.index), order, seen.stage))
     return tuple(owed)
+
+
+def debts(facts: dict[str, Any]) -> tuple[Owed, ...]:
+    """Return what earlier actions of the run still owe, one for each type; an action's own debt does not hold it back."""
+    owing = [each for each in facts.get("owed") or [] if each["of"] != facts["action_digest"]]
+    first: dict[str, str] = {}
+    for each in sorted(owing, key=lambda one: str(one["of"])):
+        first.setdefault(each["evidence"], each["of"])
+    return tuple(
+        _owed(f"owed:{kind}", "evidence", "before", "unmet", {"evidence": kind, "of": of}) for kind, of in first.items()
+    )
 
 
 # -- approvals
@@ -104,16 +125,14 @@ def _approvals(asked: Iterable[Approval]) -> dict[str, Approval]:
     return joined
 
 
-def _approval_owed(role: str, asked: dict[str, Approval], facts: dict[str, Any], subject: str, longest_s: int) -> Owed:
+def _approval_owed(role: str, asked: dict[str, Approval], facts: dict[str, Any], poll: Poll, longest_s: int) -> Owed:
     terms = asked[role]
-    votes = [
-        vote for vote in facts.get("approvals") or [] if vote.get("role") == role and _may_vote(vote, facts, subject)
-    ]
+    votes = [vote for vote in poll.votes if vote.get("role") == role and _may_vote(vote, poll)]
     either = {facts["action_digest"], thing(facts)}
     wanted = {facts["action_digest"] if terms.bind == "action" else thing(facts)}
     yes = [vote for vote in votes if _is_yes(vote) and _stands(vote, wanted, terms.expires_s, facts)]
     no = [vote for vote in votes if vote.get("decision") == "reject" and _stands(vote, either, longest_s, facts)]
-    count = sum(1 for person in {vote["by"] for vote in yes} if _slot(person, asked, facts) == role)
+    count = sum(1 for person in {vote["by"] for vote in yes} if _slot(person, asked, poll) == role)
     properties = {"role": role, "count": terms.count, "bind": terms.bind, "expires_s": terms.expires_s, "votes": count}
     status = "met" if count >= terms.count and not no else "unmet"
     return _owed(f"approval:{role}", "approval", "before", status, properties)
@@ -123,22 +142,41 @@ def _is_yes(vote: dict[str, Any]) -> bool:
     return bool(vote.get("decision", "approve") == "approve")
 
 
-def _slot(person: str, asked: dict[str, Approval], facts: dict[str, Any]) -> str:
+def _slot(person: str, asked: dict[str, Approval], poll: Poll) -> str:
     """Return the one role a person counts for: the first asked for of those voted for, however and whenever."""
-    votes = [vote for vote in facts["approvals"] if vote.get("by") == person]
+    votes = [vote for vote in poll.votes if vote.get("by") == person]
     return min(str(vote["role"]) for vote in votes if vote["role"] in asked)
 
 
-def _may_vote(vote: dict[str, Any], facts: dict[str, Any], subject: str) -> bool:
+def _may_vote(vote: dict[str, Any], poll: Poll) -> bool:
     """Whether a vote is by somebody who has no part in what is voted on."""
-    involved = {subject, facts.get("trigger"), *(facts.get("delegation") or []), *(facts.get("contributors") or [])}
-    involved.add((facts.get("subject") or {}).get("name"))
-    return isinstance(vote.get("by"), str) and vote["by"] not in involved
+    return isinstance(vote.get("by"), str) and vote["by"] not in poll.involved
+
+
+def _involved(request: dict[str, Any], subject: str) -> frozenset[Any]:
+    """Return everyone who had a hand in it, whom the request says it acts for included."""
+    facts = request["facts"]
+    found = {subject, facts.get("trigger"), *(facts.get("delegation") or []), *(facts.get("contributors") or [])}
+    found.add((facts.get("subject") or {}).get("name"))
+    behalf = request["subject"].get("properties", {}).get("on_behalf_of")
+    names = [each for each in (behalf if isinstance(behalf, list) else [behalf]) if isinstance(each, str)]
+    return frozenset(found) | {each if ":" in each else f"user:{each}" for each in names}
+
+
+def votes_in_vain(
+    packs: PackSet, request: dict[str, Any], subject: str, would: tuple[Owed, ...]
+) -> list[tuple[str, str]]:
+    """Return the advice on signed votes that do not count, where approvals are asked for at all."""
+    if not any(each.type == "approval" for each in would):
+        return []
+    facts = request["facts"]
+    found = ignored(packs, facts, set(_involved(request, subject)), thing(facts))
+    return [("vote_ignored", f"{by}: {why}") for by, why in found]
 
 
 def _stands(vote: dict[str, Any], digests: set[str], expires_s: int, facts: dict[str, Any]) -> bool:
     """Whether a vote is about this very thing, and in time."""
-    now, at = nanoseconds(facts.get("time")), nanoseconds(vote.get("at"))
+    now, at = nanoseconds(facts.get("time")), vote.get("at_ns", nanoseconds(vote.get("at")))
     if now is None or at is None:
         return False
     return vote.get("digest") in digests and at <= now < at + expires_s * 1_000_000_000

@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 import words
+from votes_by_chance import LEDGER, REQUEST, tokens
 
 from orchestrator.catalogue import CATALOGUE
 
@@ -22,7 +23,9 @@ def request(chance: Random) -> dict[str, Any]:
     kind, identity = chance.choice(words.SUBJECTS)
     subject: dict[str, Any] = {"type": kind, "id": identity}
     if chance.random() < 0.5:
-        subject["properties"] = {"on_behalf_of": chance.choice(("user:alice", "alice", None, 5))}
+        subject["properties"] = {
+            "on_behalf_of": chance.choice(("user:alice", "alice", ["user:bob", "dan", 5], [], None, 5))
+        }
     full = identity if identity.startswith(f"{kind}:") else f"{kind}:{identity}"
     return {
         "subject": subject,
@@ -148,6 +151,12 @@ def _known(chance: Random) -> dict[str, Any]:
         known["evidence"] = [_proof(chance) for _ in range(chance.choice((0, 1, 2, 3)))]
     if chance.random() < 0.7:
         known["approvals"] = [_vote(chance) for _ in range(chance.choice((0, 1, 2, 4, 7)))]
+    if chance.random() < 0.6:
+        known["votes"] = tokens(chance, (ACTION_DIGEST, CHANGE_DIGEST))
+    if chance.random() < 0.9:
+        known |= {"ledger": LEDGER, "request_id": REQUEST}
+    if chance.random() < 0.2:
+        known["owed"] = [_debt(chance) for _ in range(chance.choice((0, 1, 1, 2, 4)))]
     if chance.random() < 0.9:
         is_full = chance.random() < 0.85
         known["budgets"] = [_counter(chance, budget) for budget in words.BUDGETS if is_full or chance.random() < 0.5]
@@ -160,6 +169,11 @@ def _proof(chance: Random) -> dict[str, Any]:
         "result": chance.choice(("pass", "pass", "pass", "fail")),
         "subject": chance.choice((ACTION_DIGEST, CHANGE_DIGEST, CHANGE_DIGEST, "sha256:other")),
     }
+
+
+def _debt(chance: Random) -> dict[str, Any]:
+    of = chance.choice((ACTION_DIGEST, "sha256:earlier", "sha256:another"))
+    return {"evidence": chance.choice(words.EVIDENCE), "of": of}
 
 
 def _vote(chance: Random) -> dict[str, Any]:
@@ -183,6 +197,8 @@ def _vote(chance: Random) -> dict[str, Any]:
     }
     if chance.random() < 0.4:
         vote["decision"] = chance.choice(("approve", "reject"))
+    if chance.random() < 0.2:
+        vote["via"] = "github"
     return vote
 
 

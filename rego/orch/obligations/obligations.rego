@@ -5,12 +5,15 @@ package orch.obligations
 import data.orch.layers
 import data.orch.request
 import data.orch.rules
+import data.orch.votes
 
 _max_expiry_s := 31536000
 
 # METADATA
-# description: The joined obligations of a view, by id.
-of(view) := {} if {
+# description: The joined obligations of a view, by id, with what earlier actions of the run still owe.
+of(view) := object.union(_asked_for(view), _debts(view))
+
+_asked_for(view) := {} if {
 	_askers(view) == set()
 	_well_formed(view) == set()
 } else := _joined(_askers(view), view)
@@ -73,7 +76,7 @@ is_undecidable(view) if {
 
 # METADATA
 # description: What is worth saying without being owed.
-advice := {{"kind": "budget_without_run", "obligation": id} |
+advice := ({{"kind": "budget_without_run", "obligation": id} |
 	some id, owed in of("would")
 	owed.type == "budget"
 	not _has_run
@@ -84,7 +87,31 @@ advice := {{"kind": "budget_without_run", "obligation": id} |
 	owed.properties.is_counted
 	used := owed.properties.spent_micro + owed.properties.reserved_micro
 	used * 100 >= owed.properties.limit_micro * owed.properties.warn_at_percent
+}) | {ignored |
+	_asks_for_approval
+	some ignored in votes.ignored
 }
+
+_asks_for_approval if {
+	some _, owed in of("would")
+	owed.type == "approval"
+}
+
+# What was due after earlier actions of this run and is not there yet holds back every other action, wherever a pack objects.
+_debts(view) := {} if layers.objecting(view) == set()
+
+else := {concat(":", ["owed", type]): owed |
+	some type in {debt.evidence | some debt in _owing}
+	owed := {
+		"type": "evidence",
+		"phase": "before",
+		"properties": {"evidence": type, "of": min({debt.of | some debt in _owing; debt.evidence == type})},
+		"proof": [],
+		"status": "unmet",
+	}
+}
+
+_owing := [debt | some debt in input.facts.owed; debt.of != request.action_digest]
 
 # The rules that ask for something in a view: requires that stand, and allows and delegates with budgets.
 _askers(view) := {id |
@@ -173,8 +200,8 @@ _approvals(asked) := {concat(":", ["approval", role]): owed |
 	expires_s := min([object.get(one, "expires_s", 86400) | some one in of_role])
 	longest_s := max([object.get(one, "expires_s", 86400) | some one in of_role])
 	bind := _strictest({object.get(one, "bind", "changes") | some one in of_role})
-	votes := {vote | some vote in _votes; vote.role in roles; _is_valid(vote, bind, expires_s)}
-	yes := {vote.by | some vote in votes; _says(vote, role, roles)}
+	valid := {vote | some vote in votes.counted; vote.role in roles; _is_valid(vote, bind, expires_s)}
+	yes := {vote.by | some vote in valid; _says(vote, role, roles)}
 	owed := {
 		"type": "approval",
 		"phase": "before",
@@ -188,15 +215,8 @@ _strictest(binds) := "action" if binds != {"changes"}
 
 else := "changes"
 
-_votes := [vote | some vote in input.facts.approvals; is_string(vote.by); is_string(vote.role)]
-
-# Everyone who had a hand in the request or the change.
-_involved := (({request.subject} | {name | some name in input.facts.delegation}) | {name |
-	some name in input.facts.contributors
-}) | {name | name := input.facts.trigger}
-
 _is_valid(vote, bind, expires_s) if {
-	not vote.by in _involved
+	not vote.by in votes.involved
 	vote.digest == _digest(bind)
 	at := time.parse_rfc3339_ns(vote.at)
 	at <= request.now_ns
@@ -210,7 +230,7 @@ _digest("changes") := request.bound_digest
 # One person fills one slot: the alphabetically first of the roles asked for that the person voted for.
 _says(vote, role, roles) if {
 	object.get(vote, "decision", "approve") == "approve"
-	role == min({other.role | some other in _votes; other.by == vote.by; other.role in roles})
+	role == min({other.role | some other in votes.counted; other.by == vote.by; other.role in roles})
 	vote.role == role
 }
 
@@ -221,7 +241,7 @@ _is_approved(yes, count_needed, role, longest_s) if {
 
 # A rejection lasts as long as the longest expiry asked for and binds by either digest: who asks for more cannot outdate it.
 _is_rejected(role, longest_s) if {
-	some vote in _votes
+	some vote in votes.counted
 	vote.role == role
 	vote.decision == "reject"
 	some bind in ["action", "changes"]
