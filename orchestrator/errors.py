@@ -6,6 +6,7 @@ OrchError
   DecisionError    no trustworthy answer: engine, trust, clock (never read as allow)                 exit 6
   AdapterError     the outside world failed: permanent, retryable or unknown                         exit 1
   LedgerError      the record cannot be trusted or written                                           exit 6
+  BudgetError      a budget has no room for this, or a reservation lapsed                            exit 5
 """
 
 from collections.abc import Sequence
@@ -108,3 +109,14 @@ class LedgerError(OrchError):
     """The record cannot be trusted or written."""
 
     exit_code = Exit.UNDECIDABLE
+
+
+class BudgetError(OrchError):
+    """A budget has no room, so nothing was reserved or charged; or a reservation lapsed before it was started."""
+
+    exit_code = Exit.BUDGET
+
+    def __init__(self, message: str, *, advice: str = "", short: Sequence[object] = ()) -> None:
+        super().__init__(message, advice=advice)
+        self.short = tuple(short)
+        """`orchestrator.reservation.Standing` of each counter that has too little room."""
