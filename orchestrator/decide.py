@@ -7,18 +7,23 @@ decision = policy.decide({"subject": ..., "action": ..., "resource": ..., "conte
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from types import MappingProxyType
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from orchestrator import clock, request
-from orchestrator.choices import MICRO, Mode, Outcome, Point
-from orchestrator.decision import Decision
-from orchestrator.digest import action_digest, canonical, change_digest, sha256
+from orchestrator.choices import Mode, Outcome, Point
+from orchestrator.decision import WHY_IGNORED, Decision
+from orchestrator.digest import action_digest, canonical, change_digest, new_id, sha256
 from orchestrator.engine import Engine
 from orchestrator.errors import DecisionError, UsageError
+from orchestrator.meters import amount, micro
+from orchestrator.names import shown
 from orchestrator.placeholder import fill
+
+if TYPE_CHECKING:
+    from orchestrator.load import Loaded
 
 BATCH = 64
 """Requests in one question to the engine; one by one would be three to four times slower."""
@@ -37,8 +42,7 @@ _HOST_FACTS = {
     "tool_schemas": "an object",
 }
 """What a host may state, and in which form: a wrong form would quietly loosen a decision."""
-_WHOLE_DIGITS, _MICRO_DIGITS = 9, 6
-"""Of an amount, so that sums stay exact in JSON."""
+_ROSTER_FACTS = ("roles", "attributes")
 _EMPTY: dict[str, Any] = {"subject": {}, "action": {}, "resource": {}, "context": {}}
 
 
@@ -53,6 +57,9 @@ class Question(NamedTuple):
     """What in it nobody but the asker vouches for, each a short phrase; none makes the decision unclaimed."""
     label: str = ""
     """Where it came from, for people."""
+    known: Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]] | None = None
+    """Gives what a ledger knows of the request, as the engine reads it (amounts in micro-units): called with the
+    request and the facts so far, digests included. What `facts` states itself stays."""
 
 
 class Circumstances(NamedTuple):
@@ -76,9 +83,13 @@ class Policy(NamedTuple):
     declared: frozenset[str] = frozenset()
     """Actions declared by packs, beside the catalogue."""
     roster: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
-    """Subject name to `{roles, attributes}`."""
+    """Subject name to `{roles, attributes, keys}`; keys are JWKs as JSON text, and no fact."""
     claims: tuple[str, ...] = ()
     """What makes every decision of this policy claimed."""
+    packs: tuple[Mapping[str, str], ...] = ()
+    """Every pack: name, version, layer, digest."""
+    counters: tuple[tuple[str, str, str | None], ...] = ()
+    """Every budget that a rule asks for: meter, per, window."""
 
     @classmethod
     def load(cls, packs: Iterable[str | os.PathLike[str]] = (), **options: Any) -> Self:  # noqa: ANN401  # passed on, typed there
@@ -94,8 +105,14 @@ class Policy(NamedTuple):
         from orchestrator.load import load
         from orchestrator.settings import Settings
 
-        loaded = load(Settings.load({"packs": tuple(map(os.fspath, packs)), **options}))
-        return cls(loaded.engine, loaded.digest, loaded.declared, loaded.roster, loaded.claims)
+        return cls.of(load(Settings.load({"packs": tuple(map(os.fspath, packs)), **options})))
+
+    @classmethod
+    def of(cls, loaded: "Loaded") -> Self:
+        """Return the policy that was loaded."""
+        return cls(
+            loaded.engine, loaded.digest, loaded.declared, loaded.roster, loaded.claims, loaded.packs, loaded.counters
+        )
 
     def decide(
         self,
@@ -165,11 +182,14 @@ class Policy(NamedTuple):
         facts |= host_facts(question.facts)
         name = request.subject_name(asked)
         if "subject" not in facts and name in self.roster:
-            facts["subject"] = {"name": name, **self.roster[name]}
+            entry = self.roster[name]
+            facts["subject"] = {"name": name, **{said: entry[said] for said in _ROSTER_FACTS if said in entry}}
         resource = asked["resource"]
         change = change_digest(resource.get("properties", {}).get("files"))
         facts["change_digest"] = change
-        facts["action_digest"] = action_digest(asked, _repository(asked, facts), change)
+        facts["action_digest"] = action_digest(asked, repository_of(asked, facts), change)
+        if question.known is not None:
+            facts = {**question.known(asked, facts), **facts}
         if circumstances.all_paths:
             facts["path_limit"] = 1 << 30
         return {
@@ -196,7 +216,7 @@ class Policy(NamedTuple):
             "outcome": Outcome(answer["outcome"]).value,
             "would": Outcome(answer["would"]).value,
             "reason": answer["reason"],
-            "evaluation_id": _new_id(),
+            "evaluation_id": new_id(),
             "evaluated_at": facts["time"],
             "point": facts["point"],
             "mode": facts["override"] or _mode(answer["packs"]),
@@ -210,7 +230,7 @@ class Policy(NamedTuple):
             "advice": [*_advice(answer["advice"]), *(f"claimed, so never executed: {claim}" for claim in claims)],
         }
         context["next_action"] = _next_action(context)
-        return Decision(question.request if isinstance(question.request, dict) else {}, context, question.label)
+        return Decision(question.request if isinstance(question.request, dict) else {}, context, question.label, facts)
 
 
 def _body(asked: dict[str, Any]) -> bytes:
@@ -257,25 +277,12 @@ def _has_form(value: object, name: str) -> bool:
 
 
 def _counter(counter: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        **counter,
-        **{name: _micro(counter[name], name) for name in ("spent", "reserved", "estimate") if name in counter},
-    }
+    amounts = (name for name in ("spent", "reserved", "estimate") if name in counter)
+    return {**counter, **{name: micro(counter[name], f"a budget's {name}") for name in amounts}}
 
 
-def _micro(amount: object, name: str) -> int:
-    text = "" if isinstance(amount, bool) else str(amount)
-    whole, _, fraction = text.partition(".")
-    is_plain = text.isascii() and whole.isdigit() and (fraction.isdigit() or "." not in text)
-    if not is_plain or len(whole) > _WHOLE_DIGITS or len(fraction.rstrip("0")) > _MICRO_DIGITS:
-        raise UsageError(
-            f"a budget's {name} is {amount!r:.60}; expected a number from 0, not finer than a millionth",
-            advice='write "1.25"',
-        )
-    return int(whole) * MICRO + int(fraction.rstrip("0").ljust(_MICRO_DIGITS, "0"))
-
-
-def _repository(asked: Mapping[str, Any], facts: Mapping[str, Any]) -> str | None:
+def repository_of(asked: Mapping[str, Any], facts: Mapping[str, Any]) -> str | None:
+    """Return the repository a request is about, lower-cased: its resource, else the host's word; None where unknown."""
     if asked["resource"]["type"] == "repository":
         return str(asked["resource"]["id"]).lower()
     known = facts.get("repository")
@@ -296,12 +303,6 @@ def _owed(one: dict[str, Any]) -> dict[str, Any]:
     return one
 
 
-def amount(micro: int) -> str:
-    """Return an amount of micro-units as people write it: 5000000 is "5", 1250000 is "1.25"."""
-    whole, rest = divmod(micro, MICRO)
-    return f"{whole}.{rest:06d}".rstrip("0") if rest else str(whole)
-
-
 def _filled(finding: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
     if "{" in finding["message"] or "{" in finding["fix"] or "}}" in finding["message"]:
         values = _values(finding, asked)
@@ -318,7 +319,7 @@ def _values(finding: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
         "subject": request.subject_name(asked),
         "action": asked["action"].get("name"),
         "resource": resource.get("id"),
-        "repository": _repository(asked, facts) if resource else None,
+        "repository": repository_of(asked, facts) if resource else None,
         "branch": properties.get("branch"),
         "head_branch": properties.get("head_branch"),
         "tool": resource.get("id"),
@@ -333,10 +334,13 @@ def _mode(packs: list[dict[str, Any]]) -> str:
     return "warn" if packs and all(pack["mode"] == "warn" for pack in packs) else "enforce"
 
 
-def _advice(given: list[dict[str, str]]) -> Iterator[str]:
+def _advice(given: list[dict[str, Any]]) -> Iterator[str]:
     yield from (f"{one['obligation']} is nearly spent" for one in given if one["kind"] == "budget_low")
     if any(one["kind"] == "budget_without_run" for one in given):
         yield "budgets count within a run; without one they only advise"
+    for one in given:
+        if one["kind"] == "vote_ignored":
+            yield f"a vote by {shown(one['by'])} does not count: {WHY_IGNORED.get(one['why'], one['why'])}"
 
 
 def _next_action(context: dict[str, Any]) -> str:
@@ -370,15 +374,7 @@ def _wanted(one: dict[str, Any]) -> str:
             people = "one person" if missing == 1 else f"{missing} people"
             return f"get the approval of {people} of role {given['role']}"
         case "evidence":
-            return f"add evidence of type {given['evidence']}"
+            debt = f" for this run's earlier action {given['of'][:19]}, which owes it" if "of" in given else ""
+            return f"add evidence of type {given['evidence']}{debt}"
         case _:
             return f"bring the run to stage {given['stage']}"
-
-
-def _new_id() -> str:
-    """Return a random UUID, version 4; importing `uuid` would cost more than the question."""
-    drawn = bytearray(os.urandom(16))
-    drawn[6] = drawn[6] & 0x0F | 0x40
-    drawn[8] = drawn[8] & 0x3F | 0x80
-    text = drawn.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

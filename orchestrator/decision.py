@@ -1,12 +1,29 @@
 """A decision as a value: what OPA answered and the host added, in the stable JSON shape. Never decides."""
 
+from collections.abc import Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from orchestrator.choices import Outcome, Reason
 from orchestrator.errors import EXIT_RANK, Exit
 
 _EXIT_OF_DENY = {Reason.BUDGET_SPENT: Exit.BUDGET, Reason.UNDECIDABLE: Exit.UNDECIDABLE}
+WHY_IGNORED = {
+    "form": "it is no signed vote",
+    "header": "its header is not that of a vote",
+    "signature": "no key that the roster gives this person has signed it",
+    "claims": "it lacks something that a vote says",
+    "ledger": "it was given for another ledger",
+    "request": "it was given for another request",
+    "policy": "the policy has changed since",
+    "role": "the roster does not give this person the role",
+    "future": "its time has not come",
+    "expired": "it has expired",
+    "involved": "who had a hand in the request or the change cannot approve it",
+    "digest": "it is about another change or action",
+}
+"""Why the engine passes over a vote, for people."""
 
 
 class Finding(NamedTuple):
@@ -55,8 +72,8 @@ class Obligation(NamedTuple):
     status: str
     """`met` or `unmet`."""
     properties: dict[str, Any]
-    """approval: role, count, bind, expires_s, votes. evidence: evidence. budget: meter, per, window, limit, warn_at,
-    spent, reserved (amounts are decimal strings). stage: stage, at."""
+    """approval: role, count, bind, expires_s, votes. evidence: evidence, and of (the earlier action that owes it).
+    budget: meter, per, window, limit, warn_at, spent, reserved (amounts are decimal strings). stage: stage, at."""
     proof: tuple[str, ...] = ()
     """Who voted, or the digests of the evidence."""
 
@@ -68,6 +85,8 @@ class _Answer(NamedTuple):
     """The `context` of the answer, exactly as printed."""
     label: str = ""
     """Where the request came from, for people: `requests.jsonl:7`; may be empty."""
+    facts: Mapping[str, Any] = MappingProxyType({})
+    """What the host knew, as the engine saw it; not part of the JSON."""
 
 
 class Decision(_Answer):

@@ -120,8 +120,33 @@ def _packs(settings: Settings, cwd: Path) -> Iterator[Check]:
 
 
 def _ledger(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
-    where = settings.ledger or str(place.state_dir(environ) / "ledger.db")
-    yield Check("ledger", State.NOTE, f"{where}; this version decides and records nothing there yet", "")
+    from orchestrator.ledger.open import default_folder, open_ledger
+    from orchestrator.ledger.sqlite import FILE
+
+    named = settings.ledger
+    is_server = bool(named and "://" in named)
+    where = Path(named or default_folder(environ))
+    shown = "PostgreSQL" if is_server else str(where)
+    if not is_server and not (where / FILE).exists():
+        yield Check("ledger", State.NOTE, f"{shown}; none yet", "the first `orch evaluate` makes it")
+        return
+    with open_ledger(named, must_exist=True, environ=environ) as ledger:
+        with ledger.store.reading() as connection:
+            events = connection.execute("SELECT count(*) FROM events")[0][0]
+            heads = connection.execute("SELECT max(size) FROM heads")[0][0]
+        if is_server:
+            from orchestrator.ledger.init import notes
+
+            yield from (Check("ledger", State.NOTE, note) for note in notes(ledger))
+    said = f"{shown} ({settings.origin('ledger')}), {events:,} events, ledger {ledger.id}"
+    yield Check("ledger", State.OK, said)
+    if heads is None:
+        mend = "orch ledger heads anchor --git DIR keeps a signed head where this machine cannot change it"
+        yield Check(
+            "tree head", State.NOTE, "none was signed yet, so a cut or rewritten ledger could not be told", mend
+        )
+    else:
+        yield Check("tree head", State.OK, f"the newest covers {heads:,} of {events:,} events")
 
 
 def _enforcement(environ: Mapping[str, str]) -> Iterator[Check]:

@@ -4,12 +4,11 @@ Joins the stages up to `decide` for `orch evaluate`; shows nothing and executes 
 """
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from orchestrator import clock, request
+from orchestrator import clock, reading, request
 from orchestrator.catalogue import CATALOGUE
 from orchestrator.choices import Mode, Point
 from orchestrator.decide import Circumstances, Policy, Question
@@ -17,6 +16,7 @@ from orchestrator.decision import Decision
 from orchestrator.errors import UsageError
 from orchestrator.load import load
 from orchestrator.place import here
+from orchestrator.record import Recording, Run
 from orchestrator.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class Asked(NamedTuple):
     all_paths: bool = False
     one_shot: bool = False
     """Leave no sidecar behind."""
+    is_recorded: bool = True
+    """Write the decisions into the ledger, and read there what is known."""
 
 
 class Evaluation(NamedTuple):
@@ -78,7 +80,7 @@ def evaluate(
     """
     place = _Place.of(asked, settings, cwd or here(), os.environ if environ is None else environ)
     loaded = load(place.settings, cwd=place.cwd, base_commit=place.base_commit, one_shot=asked.one_shot)
-    policy = Policy(loaded.engine, loaded.digest, loaded.declared, loaded.roster, loaded.claims)
+    policy = Policy.of(loaded)
     circumstances = Circumstances(
         point=place.settings.point or (Point.CI if place.ci else Point.RUN),
         override=asked.override,
@@ -86,12 +88,18 @@ def evaluate(
         all_paths=asked.all_paths,
     )
     facts, claims = place.facts(policy.roster), place.claims()
+    recording = Recording.begin(
+        place.settings, place.run(policy.roster), policy, circumstances.point, is_wanted=asked.is_recorded
+    )
     questions, is_single = _questions(asked, place, policy.roster, facts, claims)
+    knowing = (question._replace(known=recording.known) for question in questions)
     return Evaluation(
-        decisions=policy.decide_many(questions, circumstances),
+        decisions=recording.recorded(policy.decide_many(knowing, circumstances)),
         is_single=is_single,
         notes=(*loaded.notes, *place.notes()),
-        explanations=lambda decision: _explained(policy, Question(decision.request, facts), circumstances),
+        explanations=lambda decision: _explained(
+            policy, Question(decision.request, facts, known=recording.known), circumstances
+        ),
     )
 
 
@@ -101,6 +109,14 @@ def _ci(environ: Mapping[str, str]) -> "CiContext | None":
     from orchestrator.ci import detect
 
     return detect(environ)
+
+
+def _traceparent(environ: Mapping[str, str]) -> str:
+    """Return the caller's trace context, "" where it is none as W3C writes them."""
+    given = environ.get("TRACEPARENT", "")
+    version, trace, span, flags = parts if len(parts := given.split("-")) == 4 else ("", "", "", "")  # noqa: PLR2004  # its form
+    sizes = (len(version), len(trace), len(span), len(flags))
+    return given if sizes == (2, 32, 16, 2) and set(given) <= set("0123456789abcdef-") else ""
 
 
 def _explained(policy: Policy, question: Question, circumstances: Circumstances) -> str:
@@ -117,6 +133,7 @@ class _Place(NamedTuple):
     cwd: Path
     ci: "CiContext | None"
     change: "Change | None"
+    traceparent: str = ""
 
     @classmethod
     def of(cls, asked: Asked, settings: Settings, cwd: Path, environ: Mapping[str, str]) -> "_Place":
@@ -132,7 +149,7 @@ class _Place(NamedTuple):
             from orchestrator.change import read_change
 
             change = read_change(change_range, cwd)
-        return cls(asked, settings, cwd, context, change)
+        return cls(asked, settings, cwd, context, change, _traceparent(environ))
 
     @property
     def base_commit(self) -> str | None:
@@ -157,15 +174,38 @@ class _Place(NamedTuple):
         facts: dict[str, Any] = {}
         if self.settings.repository:
             facts["repository"] = self.settings.repository
+        if self.settings.delegation:
+            facts["delegation"] = list(self.settings.delegation)
         if self.ci and self.ci.trigger:
             from orchestrator.ci import subject_for
 
             facts["trigger"] = subject_for(self.ci.trigger, self.ci.provider, roster)
+        contributors = set()
+        if self.ci and self.ci.login:  # who opened the pull request, or pushed
+            from orchestrator.ci import subject_for
+
+            contributors.add(subject_for(self.ci.login, self.ci.provider, roster))
         if self.change:
             from orchestrator.change import contributor_names
 
-            facts["contributors"] = contributor_names(self.change.contributors, roster)
-        return facts | (_facts_file(self.asked.facts) if self.asked.facts else {})
+            contributors.update(contributor_names(self.change.contributors, roster))
+        if contributors or self.change:
+            facts["contributors"] = sorted(contributors)
+        return facts | (reading.facts(self.asked.facts) if self.asked.facts else {})
+
+    def run(self, roster: Mapping[str, Any]) -> Run:
+        """What the decisions belong to."""
+        trigger = ""
+        event: dict[str, Any] | None = None
+        if self.ci is not None:
+            from orchestrator.ci import subject_for
+
+            trigger = subject_for(self.ci.trigger, self.ci.provider, roster) if self.ci.trigger else ""
+            event = {name: getattr(self.ci, name) for name in ("provider", "event", "run_id", "number", "base", "head")}
+        tree = self.change.tree if self.change else None
+        given = self.settings
+        asker = self.subject(roster)
+        return Run(given.run, given.session, given.repository, asker, trigger, tree, event, self.traceparent)
 
     def notes(self) -> Iterator[str]:
         """What is easily overlooked in what was asked."""
@@ -189,7 +229,7 @@ def _questions(
     """Return the questions and whether there is exactly one."""
     host = place.subject(roster)
     if asked.source is not None:
-        values, is_single = _read(asked.source)
+        values, is_single = reading.requests(asked.source)
     else:
         values, is_single = iter([("", _from_flags(asked, place, host))]), True
     change = place.change
@@ -256,7 +296,7 @@ def _from_flags(asked: Asked, place: _Place, host: str) -> dict[str, Any]:
             )
         given = request.Flags(context.action, "", branch=context.branch, head_branch=context.head_branch)
     if asked.files_from is not None:
-        given = given._replace(files=(*(given.files or ()), *_listed(asked.files_from)))
+        given = given._replace(files=(*(given.files or ()), *reading.paths(asked.files_from)))
     if change is not None:
         if given.files:
             raise UsageError(
@@ -268,107 +308,6 @@ def _from_flags(asked: Asked, place: _Place, host: str) -> dict[str, Any]:
     return request.build(
         given._replace(subject=given.subject or host, repository=given.repository or place.settings.repository)
     )
-
-
-def _read(source: str) -> tuple[Iterator[tuple[str, Any]], bool]:
-    """Return (label, request or the error it met) of a file, and whether it holds exactly one request.
-
-    A file whose first line is a whole JSON value, and which has more lines, is JSON Lines and is read as a stream.
-    """
-    from orchestrator import strictjson
-
-    name = "standard input" if source == "-" else source
-    stream = _opened(source)
-    lines = strictjson.read_lines(stream, name=name)
-    first = next(lines, None)
-    if first is None:
-        raise UsageError(f"{name} is empty; expected a request", advice="see `orch evaluate --help` for the shape")
-    second = None if source.endswith(".json") else next(lines, None)
-    if source.endswith(".jsonl") or (second is not None and _is_whole(first[1])):
-        return _stream(name, first, second, lines), False
-    rest = b"".join(b"\n" + line for _, line in (*([second] if second else []), *lines))
-    value = strictjson.parse(first[1] + rest, name=name, first_line=first[0])
-    if value == []:
-        raise UsageError(f"{name} holds an empty list; expected at least one request")
-    if isinstance(value, list):
-        return iter([(f"{name}[{index}]", one) for index, one in enumerate(value)]), False
-    return iter([("", value)]), True
-
-
-def _stream(
-    name: str, first: tuple[int, bytes], second: tuple[int, bytes] | None, lines: Iterator[tuple[int, bytes]]
-) -> Iterator[tuple[str, Any]]:
-    yield _line(name, *first)
-    if second is not None:
-        yield _line(name, *second)
-    for number, line in lines:
-        yield _line(name, number, line)
-
-
-def _line(name: str, number: int, line: bytes) -> tuple[str, Any]:
-    """A line that is no JSON is answered too: as an invalid request, so that no other line is lost."""
-    from orchestrator import strictjson
-
-    try:
-        return f"{name}:{number}", strictjson.parse(line, name=name, first_line=number)
-    except UsageError as error:
-        return f"{name}:{number}", error
-
-
-def _is_whole(line: bytes) -> bool:
-    from orchestrator import strictjson
-
-    try:
-        strictjson.parse(line)
-    except UsageError:
-        return False
-    return True
-
-
-def _opened(source: str, what: str = "requests") -> BinaryIO:
-    if source == "-":
-        if sys.stdin is None:
-            raise UsageError("standard input is closed; expected " + what, advice="name a file, or open standard input")
-        return sys.stdin.buffer
-    try:
-        return Path(source).open("rb")
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise UsageError(
-            f"cannot read {source!r}: {why}", advice=f"name a file of {what}, or - for standard input"
-        ) from error
-
-
-def _listed(source: str) -> list[str]:
-    with _opened(source, "paths") as stream:
-        data = stream.read()
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{source}: a path that is not UTF-8; expected UTF-8 text") from error
-    return [path for path in text.split("\0" if "\0" in text else "\n") if path]
-
-
-def _facts_file(name: str) -> dict[str, Any]:
-    from orchestrator import strictjson
-
-    with _opened(name, "facts") as stream:
-        data = stream.read()
-    is_yaml = name.endswith((".yaml", ".yml"))
-    value = _yaml(data, name) if is_yaml else strictjson.parse(data, name=name)
-    if not isinstance(value, dict):
-        raise UsageError(f"{name}: expected an object of facts", advice='for example {"stage": "staging"}')
-    return value
-
-
-def _yaml(data: bytes, name: str) -> object:
-    from orchestrator.document import read
-    from orchestrator.errors import PackError
-
-    reading = read(data, name)
-    if reading.problems:
-        raise PackError(reading.problems)
-    return reading.documents[0].root if len(reading.documents) == 1 else None
 
 
 def _time(text: str | None) -> int | None:

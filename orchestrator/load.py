@@ -6,7 +6,7 @@ compiles nothing.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,6 +34,10 @@ class Loaded(NamedTuple):
     """What makes every decision claimed."""
     notes: tuple[str, ...]
     """What a person should know about where the packs came from; for stderr."""
+    packs: tuple[dict[str, str], ...] = ()
+    """Every pack: name, version, layer, digest."""
+    counters: tuple[tuple[str, str, str | None], ...] = ()
+    """Every budget that a rule asks for: meter, per, window."""
 
 
 class _Prepared(NamedTuple):
@@ -44,6 +48,19 @@ class _Prepared(NamedTuple):
     declared: tuple[str, ...]
     roster: dict[str, Any]
     warnings: tuple[str, ...]
+    packs: tuple[dict[str, str], ...]
+    counters: tuple[tuple[str, str, str | None], ...]
+
+    @classmethod
+    def of(cls, bundle: Path, known: Mapping[str, Any]) -> "_Prepared":
+        """Return what a file of the cache says.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is not one of ours.
+        """
+        counters = tuple((meter, per, window) for meter, per, window in known["counters"])
+        declared, warnings, packs = tuple(known["declared"]), tuple(known["warnings"]), tuple(known["packs"])
+        return cls(bundle, known["digest"], declared, known["roster"], warnings, packs, counters)
 
 
 def load(
@@ -73,6 +90,8 @@ def load(
         roster=prepared.roster,
         claims=gathered.claims,
         notes=(*gathered.notes, *prepared.warnings),
+        packs=prepared.packs,
+        counters=prepared.counters,
     )
 
 
@@ -114,7 +133,7 @@ def _cached(folder: Path, name: str) -> _Prepared | None:
         bundle = folder / f"{known['digest'].removeprefix('sha256:')}.tar.gz"
         if not bundle.is_file():
             return None
-        return _Prepared(bundle, known["digest"], tuple(known["declared"]), known["roster"], tuple(known["warnings"]))
+        return _Prepared.of(bundle, known)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -122,15 +141,24 @@ def _cached(folder: Path, name: str) -> _Prepared | None:
 def _compiled(folder: Path, name: str, pack_set: "PackSet") -> _Prepared:
     data, digest, policy = compiled_bundle(pack_set)
     bundle = folder / f"{digest.removeprefix('sha256:')}.tar.gz"
-    known = {
+    known = _said(digest, policy, pack_set.warnings)
+    _write(bundle, data)
+    _write(folder / f"{name}.json", json.dumps(known).encode())
+    return _Prepared.of(bundle, known)
+
+
+def _said(digest: str, policy: Mapping[str, Any], warnings: Iterable[str]) -> dict[str, Any]:
+    """Return what is kept of a compiled policy beside its bundle."""
+    asked = (one for rule in policy["rules"] for one in rule.get("budgets", ()))
+    counters = sorted({(one["meter"], one["per"], one.get("window")) for one in asked}, key=str)
+    return {
         "digest": digest,
         "declared": policy["declared"],
         "roster": policy["roster"],
-        "warnings": list(pack_set.warnings),
+        "warnings": list(warnings),
+        "packs": [{name: pack[name] for name in ("name", "version", "layer", "digest")} for pack in policy["packs"]],
+        "counters": counters,
     }
-    _write(bundle, data)
-    _write(folder / f"{name}.json", json.dumps(known).encode())
-    return _Prepared(bundle, digest, tuple(policy["declared"]), policy["roster"], pack_set.warnings)
 
 
 def compiled_bundle(pack_set: "PackSet") -> tuple[bytes, str, dict[str, Any]]:
@@ -187,7 +215,7 @@ def _prepared_bundle(path: Path, settings: Settings) -> _Prepared:
     copy = folder / f"{sha256(data).removeprefix('sha256:')}.tar.gz"
     if not copy.is_file():
         _write(copy, data)
-    return _Prepared(copy, contents.digest, tuple(contents.policy["declared"]), contents.policy["roster"], ())
+    return _Prepared.of(copy, _said(contents.digest, contents.policy, ()))
 
 
 def _read(path: Path) -> bytes:

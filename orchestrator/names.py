@@ -16,6 +16,8 @@ _SHOWN = 60
 _LONG_NUMBER = 10**30
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-/")
 _IN_A_REPOSITORY = _PLAIN | frozenset(".~+")
+_IN_A_RUN = (_PLAIN | frozenset(".")) - frozenset("/")
+_MAX_RUN = 100
 _NOT_IN_A_BRANCH = (  # patterns are compiled when they are needed: most commands never do
     "[\x00-\x20\x7f-\x9f~^:?*\\[\\\\\ud800-\udfff]|\\.\\.|@\\{|//|/\\.|\\.lock(?:/|\\Z)|\\.\\Z|/\\Z"
 )
@@ -72,6 +74,12 @@ def path_problem(path: str) -> str:
     if len(path) > MAX_PATH_BYTES // 4 and len(path.encode()) > MAX_PATH_BYTES:
         return f"a path of at most {MAX_PATH_BYTES} bytes"
     return ""
+
+
+def run_problem(name: str) -> str:
+    """Judge the name of a run or session."""
+    is_plain = 0 < len(name) <= _MAX_RUN and _IN_A_RUN.issuperset(name) and name[0] not in ".-"
+    return "" if is_plain else f"letters, digits, `.`, `_` and `-`, at most {_MAX_RUN}, such as `nightly-42`"
 
 
 def id_problem(name: str) -> str:

@@ -89,7 +89,7 @@ def state_dir(environ: Mapping[str, str] | None = None) -> Path:
     base = _base(environ, "XDG_STATE_HOME", ".local/state")
     if base is None:
         message = "there is no place for records: neither HOME nor XDG_STATE_HOME is an absolute path"
-        raise DecisionError(message, advice="set XDG_STATE_HOME to a folder that is kept")
+        raise DecisionError(message, advice="set XDG_STATE_HOME or ORCH_LEDGER to a folder that is kept")
     return base / "orch"
 
 

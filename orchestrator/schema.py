@@ -374,8 +374,10 @@ class OperatorSettings(Strict):
     """A file with the OPA server's token."""
     opa_ca_file: Text = ""
     """A file with the certificates the OPA server is trusted by."""
+    delegation: Several[Text] = ()
+    """Those whom the subject acts for; none of them can approve what it asks."""
     ledger: Text = ""
-    """Where the ledger is."""
+    """Where the record is kept: a folder, or postgresql://..."""
     verification_key: Text = ""
     """A file with the public key that bundles must be signed by."""
     output: Output = Output()

@@ -30,7 +30,10 @@ _VARIABLES = {
     "run_packs": "ORCH_RUN_PACKS",
     "repository": "ORCH_REPOSITORY",
     "subject": "ORCH_SUBJECT",
+    "delegation": "ORCH_DELEGATION",
     "point": "ORCH_POINT",
+    "run": "ORCH_RUN",
+    "session": "ORCH_SESSION",
     "opa": "ORCH_OPA",
     "opa_url": "ORCH_OPA_URL",
     "opa_token": "ORCH_OPA_TOKEN",
@@ -40,8 +43,10 @@ _VARIABLES = {
     "deadline_s": "ORCH_DEADLINE",
 }
 _FLAGS = {"repository": "--repo", "opa_ca_file": "--opa-ca", "deadline_s": "--deadline", "run_packs": "--run-pack"}
-_LISTS = frozenset({"packs", "run_packs"})
-_PLACES = frozenset({"packs", "run_packs", "opa", "opa_ca_file", "opa_token_file", "verification_key"})
+_LISTS = frozenset({"packs", "run_packs", "delegation"})
+_COMMAS = frozenset({"delegation"})
+_SECRETS = frozenset({"opa_token", "ledger"})
+_PLACES = frozenset({"packs", "run_packs", "opa", "opa_ca_file", "opa_token_file", "verification_key", "ledger"})
 _CACHE_FORM = "settings/1"
 _MIN_DEADLINE_S, _MAX_DEADLINE_S = 0.1, 3600.0
 
@@ -57,6 +62,8 @@ class Settings(NamedTuple):
     """`owner/name` or `none`, as the operator said; None when nobody did."""
     subject: str | None = None
     """Who executes, `type:id`; None when nobody said."""
+    delegation: tuple[str, ...] = ()
+    """Those whom the subject acts for; none of them can approve what it asks."""
     point: Point | None = None
     """None when nobody said; then it is `run`."""
     opa: str | None = None
@@ -68,6 +75,11 @@ class Settings(NamedTuple):
     opa_ca_file: str | None = None
     """Certificates by which the server is trusted."""
     ledger: str | None = None
+    """A folder or `postgresql://...`; None for the default place."""
+    run: str | None = None
+    """The run that a request belongs to; None outside of one."""
+    session: str | None = None
+    """The session of a run that starts now: runs with common budgets."""
     verification_key: str | None = None
     """A file with the public key that bundles must be signed by."""
     deadline_s: float | None = None
@@ -81,8 +93,8 @@ class Settings(NamedTuple):
     """Name of a setting above to what set it: a flag, a variable or a file."""
 
     def __repr__(self) -> str:
-        """Return every setting but the token, which no log may show."""
-        shown_ones = (f"{name}={value!r}" for name, value in self._asdict().items() if name != "opa_token")
+        """Return every setting but those that may hold a password, which no log may show."""
+        shown_ones = (f"{name}={value!r}" for name, value in self._asdict().items() if name not in _SECRETS)
         return f"Settings({', '.join(shown_ones)})"
 
     @classmethod
@@ -209,7 +221,7 @@ def _beside(name: str, file: Path, value: str | Sequence[str], environ: Mapping[
     """Return paths of the operator's file as absolute ones: relative to the file, `~/` the home."""
     if not isinstance(value, str):
         return [str(_beside(name, file, one, environ)) for one in value]
-    if name == "opa" and "/" not in value:
+    if (name == "opa" and "/" not in value) or (name == "ledger" and "://" in value):
         return value  # a program of PATH
     if value.startswith("~/") and environ.get("HOME"):
         return str(Path(environ["HOME"], value[2:]))
@@ -222,7 +234,8 @@ def _from_variables(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[st
     for name, variable in _VARIABLES.items():
         text = environ.get(variable, "")
         if text:
-            values[name] = tuple(filter(None, text.split(os.pathsep))) if name in _LISTS else text
+            separator = "," if name in _COMMAS else os.pathsep
+            values[name] = tuple(filter(None, map(str.strip, text.split(separator)))) if name in _LISTS else text
             origins[name] = variable
     return values, origins
 
@@ -237,6 +250,8 @@ def _from_flags(flags: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str
 
 
 def _checked(name: str, value: Any, origin: str) -> Any:  # noqa: ANN401  # a setting's value, judged here
+    if name == "delegation":
+        return tuple(_subject(one, origin) for one in ((value,) if isinstance(value, str) else value))
     if name in _LISTS:
         return tuple(os.fspath(one) for one in ((value,) if isinstance(value, str | os.PathLike) else value))
     judge = _JUDGES.get(name)
@@ -273,7 +288,15 @@ def _deadline(value: object, origin: str) -> float:
     return seconds
 
 
+def _run(value: object, origin: str) -> str:
+    if expected := names.run_problem(value) if isinstance(value, str) else "a text":
+        raise _wrong(value, origin, expected)
+    return str(value)
+
+
 _JUDGES: dict[str, Callable[[object, str], Any]] = {
+    "run": _run,
+    "session": _run,
     "repository": _repository,
     "subject": _subject,
     "point": _point,

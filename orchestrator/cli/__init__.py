@@ -16,6 +16,15 @@ from orchestrator.errors import Exit, OrchError
 _COMMANDS = {
     "evaluate": ("evaluate", "evaluate", "Ask what the packs say to an action; do nothing."),
     "policy": ("policy", "policy", "Validate, test, build, sign and scaffold packs."),
+    "approvals": ("approvals", "approvals", "Show what waits for whose approval."),
+    "approve": ("approvals", "approve", "Vote for a request, with your key."),
+    "reject": ("approvals", "reject", "Vote against a request, with your key."),
+    "revoke": ("approvals", "revoke", "Take a vote back, while the action has not started."),
+    "evidence": ("evidence", "evidence", "Record test reports, scans and other proof."),
+    "budget": ("budget", "budget", "Show limits and what was spent; reserve and settle."),
+    "ledger": ("ledger", "ledger", "Show, verify, anchor, export and repair the record."),
+    "key": ("key", "key", "Make and show the key that your votes are signed with."),
+    "metrics": ("metrics", "metrics", "Print metrics in the Prometheus text format."),
     "sidecar": ("sidecar", "sidecar", "Look at and stop the OPA processes that answer."),
     "doctor": ("doctor", "doctor", "Say what this installation found, and how to mend it."),
 }
@@ -109,7 +118,8 @@ def _report(error: Exception, arguments: Sequence[str]) -> Exit:
 
 
 def _say(text: str, *, prefix: str = "orch: ") -> None:
+    from orchestrator.ledger.mask import Mask
     from orchestrator.show.escape import terminal
 
-    for line in text.splitlines() or [""]:
+    for line in Mask.of(os.environ).text(text).splitlines() or [""]:
         click.echo(prefix + terminal(line), err=True)

@@ -46,6 +46,10 @@ _COLUMNS = 100
 @click.option(
     "--point", type=click.Choice([point.value for point in Point]), help="Where it is enforced; else run, in a CI ci."
 )
+@click.option("--run", metavar="ID", help="The run that this belongs to: its budgets count, its debts are due.")
+@click.option("--session", metavar="ID", help="The session of a run that begins here: runs with common budgets.")
+@click.option("--ledger", metavar="PLACE", help="Where it is recorded: a folder or postgresql://...; else ORCH_LEDGER.")
+@click.option("--no-record", is_flag=True, help="Record nothing, and know no approval; refused at tick and agent.")
 @click.option("--enforce", is_flag=True, help="Every pack enforces.")
 @click.option("--warn-only", is_flag=True, help="Every pack only warns.")
 @click.option("--now", metavar="TIME", help="Decide as of this time, RFC 3339.")
@@ -77,7 +81,7 @@ def evaluate(context: click.Context, /, **given: Any) -> None:  # noqa: ANN401  
     outputs = [_output(text) for text in given["outputs"]] or [(settings.output_format or "text", None)]
     evaluation = decided(_asked(given, settings), settings)
     for note in evaluation.notes:
-        click.echo(f"orch: note: {note}", err=True)
+        click.echo(f"orch: note: {_masked(note)}", err=True)
     with ExitStack() as files:
         code = _show(evaluation, outputs, settings, files)
     context.exit(int(code))
@@ -85,7 +89,7 @@ def evaluate(context: click.Context, /, **given: Any) -> None:  # noqa: ANN401  
 
 _SETTINGS = (
     "packs", "run_packs", "point", "opa_url", "opa_ca_file", "verification_key", "deadline_s", "config", "explain",
-    "all_paths",
+    "all_paths", "run", "session", "ledger",
 )  # fmt: skip
 
 
@@ -133,7 +137,14 @@ def _asked(given: dict[str, Any], settings: Settings) -> Asked:
         override=_override(enforce=given["enforce"], warn_only=given["warn_only"]),
         all_paths=settings.all_paths,
         one_shot=given["one_shot"],
+        is_recorded=not given["no_record"],
     )
+
+
+def _masked(text: str) -> str:
+    from orchestrator.ledger.mask import Mask
+
+    return Mask.of(os.environ).text(text)
 
 
 def _override(*, enforce: bool, warn_only: bool) -> Mode | None:

@@ -141,6 +141,9 @@ def _block(decision: Decision, page: _Page) -> Iterator[str]:
     yield from _section(_explanation(decision, page))
     if next_action := decision.context.get("next_action"):
         yield from ("", f"  {page.paint('bold', 'next:')} {page.say(str(next_action))}")
+    if request_id := decision.context.get("request_id"):
+        name = page.say(str(request_id))
+        yield from ("", f"  {page.paint('bold', 'request:')} {name}{page.dot}orch approve {name}")
     if decision.context.get("claimed") and not any(text.startswith("claimed") for text in _strings(decision, "advice")):
         yield from ("", "  claimed: rests on what the asker says; never executed")
 
@@ -271,4 +274,16 @@ def _policy(decision: Decision, page: _Page) -> list[str]:
     packs = wording.packs_text(decision) or "none"
     at = f" at {point}" if point else ""
     text = f"policy{at}: {packs}" + (f" ({wording.short_digest(digest)})" if digest else "")
-    return [page.paint("dim", line) for line in page.wrap(text, "", "  ")]
+    lines = page.wrap(text, "", "  ") + [line for line in (_record(decision, page),) if line]
+    return [page.paint("dim", line) for line in lines]
+
+
+def _record(decision: Decision, page: _Page) -> str:
+    """Say whether it was recorded, where the decision says so itself."""
+    match decision.context.get("recorded"):
+        case True:
+            name = str(decision.context["evaluation_id"])[:8]
+            return f"recorded: orch ledger show {name}" if page.options.is_single else "recorded: orch ledger show"
+        case False:
+            return "not recorded"
+    return ""

@@ -119,6 +119,8 @@ def obligation_text(owed: Obligation) -> str:
         case "evidence":
             kind = properties.get("evidence") or owed.id.removeprefix("evidence:")
             missing = " is missing" if owed.phase == "before" else ", due after the action"
+            if of := properties.get("of"):
+                missing = f" is still owed for this run's action {short_digest(str(of))}"
             text = f"evidence: {kind}" + ("" if owed.status == "met" else missing)
         case "budget":
             text = _budget_text(properties)

@@ -12,8 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "orchestrator"
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-FACADE = {"", "__main__"}
-"""The package itself, which imports lazily for users of the API, and the command."""
+FACADE = {"", "__main__", "ledger"}
+"""The packages themselves, which import nothing or lazily, and the command."""
 LAST = ("show", "cli")
 """Packages: one file per format, one per command. They end the table."""
 HEAVY = {"yaml", "pydantic", "rich", "httpx", "jinja2", "cryptography", "requests", "aiohttp", "opa_client", "asyncio"}
@@ -44,7 +44,7 @@ def order() -> list[str]:
     """Return the table's modules, first to last; a row may name several."""
     table = ARCHITECTURE.partition("| module |")[2].partition("\n\n")[0]
     rows = [line.split("|")[1] for line in table.splitlines()[2:]]
-    return [name.removesuffix("/*") for row in rows for name in re.findall(r"`([\w/*]+)`", row)]
+    return [name.removesuffix("/*").replace("/", ".") for row in rows for name in re.findall(r"`([\w/*]+)`", row)]
 
 
 ORDER = order()
@@ -59,7 +59,7 @@ MODULES = {module_of(path): path for path in sorted(PACKAGE.rglob("*.py")) if "_
 
 
 def stage_of(module: str) -> str:
-    return module.partition(".")[0]
+    return module if module in ORDER else module.partition(".")[0]
 
 
 def imports(module: str, *, only_at_import: bool = False) -> Iterator[str]:

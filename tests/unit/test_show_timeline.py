@@ -1,0 +1,219 @@
+"""The timeline that a person reads, and what programs get."""
+
+import io
+import json
+from collections.abc import Iterator
+from itertools import product
+
+import pytest
+from ledger_history import CANARY, decision, record
+
+from orchestrator import clock
+from orchestrator.ledger import read
+from orchestrator.ledger.append import append_all
+from orchestrator.ledger.erase import erase
+from orchestrator.ledger.event import Draft, Event
+from orchestrator.ledger.store import Ledger
+from orchestrator.show import timeline_event, timeline_json
+from orchestrator.show.timeline import Page, Timeline, ago, day_text, wrapped
+
+NOW = clock.parse_time("2026-11-21T12:00:00Z")
+HOSTILE = "x\x1b[31m\r\n::error::gone\u202e[bold]" + "y" * 200
+
+
+def shown(events: list[Event], **page: object) -> list[str]:
+    out = io.StringIO()
+    Timeline(out, Page(now_ns=NOW, **page)).write(events)  # type: ignore[arg-type]  # as each test names them
+    return out.getvalue().splitlines()
+
+
+def drafts(said: dict[str, object], *kinds: str) -> Iterator[Draft]:
+    for kind, (name, value) in product(kinds, said.items()):
+        yield Draft(kind, "r", "user:a", {name: value})
+
+
+def test_every_event_has_its_line_and_fits_the_terminal(sqlite_ledger: Ledger) -> None:
+    events = record(sqlite_ledger)
+
+    for width in (60, 80, 120):
+        lines = shown(events, width=width)
+
+        assert [one for one in lines if len(one) > width] == []
+        assert len([one for one in lines if one.rstrip().endswith(tuple(event.id[:8] for event in events))]) == len(
+            events
+        )
+
+
+def test_a_decision_says_who_asked_what_why_and_what_is_owed(sqlite_ledger: Ledger) -> None:
+    draft = Draft("orch.decision", "run-1", "agent:fixer", decision("pending"), time="2026-11-21T05:12:33Z", subject="acme/web", action="open_pr", outcome="pending")  # fmt: skip
+    event = append_all(sqlite_ledger, [draft])[0]
+
+    actual = shown([event])
+
+    assert actual == [
+        "Saturday 2026-11-21, today (UTC)",
+        "  run run-1",
+        "  05:12:33 WAITING  agent:fixer · open_pr acme/web onto main · 1 file   " + event.id[:8],
+        f"             acme/no-push: push to main is not allowed ({CANARY})",
+        "             approval:sre 1 of 2",
+    ]
+
+
+def test_runs_and_days_are_headings_once(sqlite_ledger: Ledger) -> None:
+    said = [("a", "20"), ("a", "20"), ("b", "20"), ("b", "21"), ("adhoc:1", "21"), ("adhoc:2", "21")]
+    events = append_all(
+        sqlite_ledger, [Draft("orch.test", run, "user:a", time=f"2026-11-{day}T05:00:00Z") for run, day in said]
+    )
+
+    headings = [one for one in shown(events) if "05:00:00" not in one]
+
+    assert headings == [
+        "Friday 2026-11-20, yesterday (UTC)",
+        "  run a",
+        "  run b",
+        "",
+        "Saturday 2026-11-21, today (UTC)",
+        "  run b",
+        "  outside of a run",
+    ]
+
+
+def test_what_is_erased_is_said_to_be(sqlite_ledger: Ledger) -> None:
+    event = record(sqlite_ledger)[2]
+    erase(sqlite_ledger, event.id, "asked for", "user:ann")
+
+    with sqlite_ledger.store.reading() as connection:
+        again = read.find(connection, event.id)
+        around = read.around(connection, again)
+    out = io.StringIO()
+    timeline_event.write(again, around, out, Page(now_ns=NOW))
+
+    assert "(erased)" in shown([again])[2]
+    assert "by user:ann: asked for" in " ".join(out.getvalue().split())
+    assert CANARY not in out.getvalue()
+
+
+def test_nothing_hostile_steers_the_terminal_or_begins_a_line(sqlite_ledger: Ledger) -> None:
+    kinds = (
+        "orch.decision", "orch.approval.requested", "orch.approval.voted", "orch.artifact.stored", "orch.evidence.added",
+        "orch.budget.reserved", "orch.budget.settled", "orch.run.started", "orch.unknown",
+    )  # fmt: skip
+    texts = dict.fromkeys(
+        [
+            "decision",
+            "request",
+            "asks",
+            "request_id",
+            "by",
+            "role",
+            "name",
+            "type",
+            "result",
+            "summary",
+            "counters",
+            "charged",
+            "kind",
+            "trigger",
+            "note",
+        ],
+        HOSTILE,
+    )
+    events = [
+        Event(b"", {**_fields(kind), "actor": HOSTILE, "runid": HOSTILE, "subject": HOSTILE, "time": HOSTILE}, payload)
+        for kind, payload in product(kinds, (texts, {name: [HOSTILE] for name in texts}, {name: {HOSTILE: HOSTILE} for name in texts}, {}, None))
+    ]  # fmt: skip
+
+    out = io.StringIO()
+    lines = shown(events)
+    for event in events:
+        timeline_event.write(event, read.Around(None, None, None, (), None), out, Page(now_ns=NOW))
+
+    said = "\n".join([*lines, out.getvalue()])
+    assert not {"\x1b", "\r", "\u202e"} & set(said)
+    assert not [one for one in said.splitlines() if one.lstrip().startswith("::")]
+
+
+def _fields(kind: str) -> dict[str, object]:
+    return {"id": "i" * 36, "type": kind, "runseq": 1, "datahash": "sha256:0"}
+
+
+def test_colours_are_for_terminals_alone(sqlite_ledger: Ledger) -> None:
+    events = record(sqlite_ledger)
+
+    assert "\x1b[1;31mDENIED" in "\n".join(shown(events, color=True))
+    assert "\x1b" not in "\n".join(shown(events))
+
+
+def test_an_event_is_shown_whole(sqlite_ledger: Ledger) -> None:
+    events = record(sqlite_ledger)
+    with sqlite_ledger.store.reading() as connection:
+        event = read.find(connection, events[4].id)
+        around = read.around(connection, event)
+    out = io.StringIO()
+
+    timeline_event.write(event, around, out, Page(now_ns=NOW))
+
+    lines = out.getvalue().splitlines()
+    assert lines[0] == f"event {event.id}"
+    assert f"  {'leaf':<15} 4" in lines
+    assert f"  {'runseq':<15} 5" in lines
+    assert f'      properties: {{"title":"{CANARY}"}}' in lines
+    assert [one.split()[0] for one in lines[lines.index("around it") + 1 :] if one[2] != " "] == [
+        "before",
+        "after",
+        "cause",
+        "led",
+    ]
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("output", timeline_json.FORMATS)
+def test_programs_get_every_event(sqlite_ledger: Ledger, output: str) -> None:
+    events = record(sqlite_ledger)
+    out = io.StringIO()
+
+    count = timeline_json.write(events, out, output)
+
+    text = out.getvalue()
+    said = json.loads(text) if output == "json" else [json.loads(line) for line in text.splitlines()]
+    assert count == len(events) == len(said)
+    for event, one in zip(events, said, strict=True):
+        if output == "cloudevents":
+            assert one == {**event.fields, "data": event.payload}
+            assert {"specversion", "id", "source", "type"} <= set(one)
+            assert all(name.isalnum() and name.islower() for name in one)
+        else:
+            assert one == {"index": event.leaf, "header": event.fields, "payload": event.payload}
+
+
+def test_no_events_are_an_empty_array() -> None:
+    out = io.StringIO()
+
+    assert timeline_json.write([], out, "json") == 0
+    assert json.loads(out.getvalue()) == []
+
+
+@pytest.mark.parametrize(
+    ("time", "expected"),
+    [
+        ("2026-11-21T11:59:59Z", "1 s ago"),
+        ("2026-11-21T11:55:00Z", "5 min ago"),
+        ("2026-11-21T09:00:00Z", "3 h ago"),
+        ("2026-11-01T12:00:00Z", "20 d ago"),
+        ("2026-11-21T15:00:00Z", "in 3 h"),
+        ("nonsense", ""),
+    ],
+)
+def test_times_are_told_as_how_long_ago(time: str, expected: str) -> None:
+    assert ago(time, NOW) == expected
+
+
+def test_a_day_that_is_none_is_shown_as_it_is() -> None:
+    assert day_text("2026-13-41", NOW) == "2026-13-41"
+
+
+def test_long_words_are_cut_and_no_line_is_too_long() -> None:
+    lines = wrapped("a " + "b" * 100 + " c", 40, 10, 20)
+
+    assert max(len(lines[0]) + 10, *(len(one) + 20 for one in lines[1:])) <= 40
+    assert "".join(lines).replace(" ", "") == "a" + "b" * 100 + "c"
