@@ -3,6 +3,7 @@
 On the hot path. A decision that enforces and cannot be recorded is none; one that only warns says so and goes on.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -140,6 +141,11 @@ class Recorder:
                 obligations.note(self.ledger, connection, said, facts, self.chain)
                 recorded.append(said)
         self._has_begun = True
+        if any(name.startswith("OTEL_") for name in os.environ):
+            from orchestrator import spans
+
+            if spans.is_configured():
+                spans.export(recorded, self.run.traceparent)
         return recorded
 
     def _beginning(self, connection: "Connection") -> Iterator["Draft"]:
@@ -199,6 +205,11 @@ class Recording(NamedTuple):
     """None where nothing is recorded."""
     error: OrchError | None = None
     """Why the ledger could not be opened."""
+
+    @property
+    def repository(self) -> str | None:
+        """The repository that a run was begun for; None outside of one."""
+        return self.recorder.run.repository if self.recorder is not None else None
 
     @classmethod
     def begin(cls, settings: Settings, run: Run, policy: Policy, point: Point, *, is_wanted: bool) -> "Recording":
@@ -282,14 +293,19 @@ def _joined(ledger: "Ledger", run: Run) -> Run:
     repository, session, state = rows[0]
     if state != "running":
         raise UsageError(f"the run {run.id} has ended ({state})", advice="name a new run")
-    if run.repository and repository and run.repository.lower() != repository.lower():
+    if run.repository and not repository:
+        raise UsageError(
+            f"the run {run.id} was begun without a repository, and this is {shown(run.repository)}",
+            advice="name another run, and its repository from the start",
+        )
+    if run.repository and run.repository.lower() != repository.lower():
         raise UsageError(
             f"the run {run.id} is about {shown(repository)}, and this is {shown(run.repository)}",
             advice="name another run, or the run's own repository",
         )
     if run.session and run.session != session:
         raise UsageError(f"the run {run.id} belongs to session {shown(session)}, not {shown(run.session)}")
-    return run._replace(repository=repository or run.repository, session=session or None)
+    return run._replace(repository=repository or None, session=session or None)
 
 
 def _lacks_approval(context: Mapping[str, Any]) -> bool:
