@@ -82,8 +82,8 @@ def _provider() -> "TracerProvider":
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    provider = TracerProvider(resource=Resource.create({"service.name": os.environ.get("OTEL_SERVICE_NAME", "orch")}))
-    for name in os.environ.get("OTEL_TRACES_EXPORTER", "otlp").split(","):
+    provider = TracerProvider(resource=Resource.create({"service.name": os.environ.get("OTEL_SERVICE_NAME") or "orch"}))
+    for name in (os.environ.get("OTEL_TRACES_EXPORTER") or "otlp").split(","):
         spelled = {"otlp_proto_http", "otlp_proto_grpc"} if name.strip() == "otlp" else {name.strip()}
         for found in entry_points(group=_GROUP):
             if found.name in spelled:
