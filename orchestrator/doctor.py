@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from orchestrator import __version__, place
-from orchestrator.errors import OrchError
+from orchestrator.errors import OrchError, UsageError
 from orchestrator.load import use_opa_of
 from orchestrator.settings import Settings
 
@@ -53,6 +53,7 @@ def examine(settings: Settings, *, cwd: Path | None = None, environ: Mapping[str
         ("OPA", _engine),
         ("sidecar", _sidecars),
         ("starters", _starters),
+        ("config", lambda: _config(environ)),
         ("packs", lambda: _packs(settings, cwd or place.here())),
         ("ledger", lambda: _ledger(settings, environ)),
         ("enforcement", lambda: _enforcement(environ)),
@@ -85,10 +86,24 @@ def _starters() -> Iterator[Check]:
     yield Check("starters", State.OK, f"packs to copy: {place.resource('policy_packs')}")
 
 
+def _config(environ: Mapping[str, str]) -> Iterator[Check]:
+    file = Path(environ.get("ORCH_CONFIG") or place.config_file(environ))
+    yield Check("config", State.OK, f"{file} (the operator's file)" if file.is_file() else f"{file} (not there)")
+
+
 def _packs(settings: Settings, cwd: Path) -> Iterator[Check]:
     from orchestrator.sources import gather, read_pack_set
 
-    gathered = gather(settings, cwd=cwd)
+    try:
+        gathered = gather(settings, cwd=cwd)
+    except UsageError as error:
+        if settings.packs:
+            raise
+        mend = (
+            f"cp -r {place.resource('policy_packs') / 'coding-agents'} our-packs; then --packs our-packs, or ORCH_PACKS"
+        )
+        yield Check("packs", State.NOTE, str(error), mend)
+        return
     origin = settings.origin("packs")
     for where in gathered.places:
         yield Check("packs", State.OK, f"{where} ({origin})" if where.startswith("org") else where)
@@ -120,11 +135,11 @@ def _packs(settings: Settings, cwd: Path) -> Iterator[Check]:
 
 
 def _ledger(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
-    from orchestrator.ledger.open import default_folder, open_ledger
+    from orchestrator.ledger.open import default_folder, is_url, open_ledger
     from orchestrator.ledger.sqlite import FILE
 
     named = settings.ledger
-    is_server = bool(named and "://" in named)
+    is_server = bool(named and is_url(named))
     where = Path(named or default_folder(environ))
     shown = "PostgreSQL" if is_server else str(where)
     if not is_server and not (where / FILE).exists():

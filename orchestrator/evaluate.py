@@ -87,10 +87,11 @@ def evaluate(
         now_ns=_time(asked.now),
         all_paths=asked.all_paths,
     )
-    facts, claims = place.facts(policy.roster), place.claims()
     recording = Recording.begin(
         place.settings, place.run(policy.roster), policy, circumstances.point, is_wanted=asked.is_recorded
     )
+    place = place.within(recording.repository)
+    facts, claims = place.facts(policy.roster), place.claims()
     questions, is_single = _questions(asked, place, policy.roster, facts, claims)
     knowing = (question._replace(known=recording.known) for question in questions)
     return Evaluation(
@@ -150,6 +151,12 @@ class _Place(NamedTuple):
 
             change = read_change(change_range, cwd)
         return cls(asked, settings, cwd, context, change, _traceparent(environ))
+
+    def within(self, repository: str | None) -> "_Place":
+        """Return the place within a run, whose repository was fixed when it began."""
+        if repository is None or self.settings.repository is not None:
+            return self
+        return self._replace(settings=self.settings._replace(repository=repository))
 
     @property
     def base_commit(self) -> str | None:
@@ -214,7 +221,7 @@ class _Place(NamedTuple):
         flags = self.asked.flags
         if flags and self.change is None and not flags.files and not self.asked.files_from:
             known = CATALOGUE.get(flags.action)
-            if known is None or "files" in known.has:
+            if known is not None and "files" in known.has:
                 yield "no files were named, so every rule about files counts; add --file or --from-git"
 
     def claims(self) -> tuple[str, ...]:

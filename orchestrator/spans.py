@@ -3,6 +3,7 @@
 Says what was recorded; a collector that is away changes no decision.
 """
 
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -28,9 +29,19 @@ def is_configured(environ: Mapping[str, str] | None = None) -> bool:
 
 
 def export(decisions: Iterable[Decision], traceparent: str = "") -> None:
-    """Send a span for each decision, below the caller's trace; does nothing where the SDK is not installed."""
-    if (tracer := _tracer()) is None:
-        return
+    """Send a span for each decision, below the caller's trace; does nothing where the SDK is not installed.
+
+    Never fails: what is decided and recorded stays so. What went wrong is logged.
+    """
+    try:
+        tracer = _tracer()
+        if tracer is not None:
+            _sent(tracer, decisions, traceparent)
+    except Exception as error:  # noqa: BLE001  # whatever an exporter does, the decision was made
+        logging.getLogger(__name__).warning("spans are not sent: %s: %s", type(error).__name__, error)
+
+
+def _sent(tracer: "Tracer", decisions: Iterable[Decision], traceparent: str) -> None:
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     parent = TraceContextTextMapPropagator().extract({"traceparent": traceparent})

@@ -139,13 +139,23 @@ def _block(decision: Decision, page: _Page) -> Iterator[str]:
         line for text in _strings(decision, "advice") for line in page.wrap(_prose(text), "  note: ", " " * 8)
     )
     yield from _section(_explanation(decision, page))
-    if next_action := decision.context.get("next_action"):
-        yield from ("", f"  {page.paint('bold', 'next:')} {page.say(str(next_action))}")
+    yield from _section(_next(decision, page))
     if request_id := decision.context.get("request_id"):
         name = page.say(str(request_id))
         yield from ("", f"  {page.paint('bold', 'request:')} {name}{page.dot}orch approve {name}")
     if decision.context.get("claimed") and not any(text.startswith("claimed") for text in _strings(decision, "advice")):
         yield from ("", "  claimed: rests on what the asker says; never executed")
+
+
+def _next(decision: Decision, page: _Page) -> Iterator[str]:
+    """Give the next step; what could be pasted into a shell stays on one line."""
+    text = str(decision.context.get("next_action") or "")
+    if decision.context.get("reason") != "pending":
+        yield from [f"  {page.paint('bold', 'next:')} {page.say(text)}"] if text else []
+        return
+    for number, step in enumerate(text.split("; then ")):
+        label = "then:" if number else "next:"
+        yield from _relabel(page.wrap(step, f"  {label} ", " " * 8), label, page.paint("bold", label))
 
 
 def _section(lines: Iterable[str]) -> Iterator[str]:
@@ -231,8 +241,11 @@ def _allowed_by(decision: Decision, page: _Page) -> Iterator[str]:
     for finding in decision.findings:
         if not finding.is_objection:
             verb = "allowed by" if finding.effect == "allow" else "delegated by"
-            source = page.paint("dim", page.say(finding.source))
-            yield f"  {page.mark('met')} {verb} {page.say(finding.rule)}  {source}".rstrip()
+            rule, source = page.say(finding.rule), page.say(finding.source)
+            fits = len(f"  x {verb} {rule}  {source}") <= page.width
+            yield f"  {page.mark('met')} {verb} {rule}" + (f"  {page.paint('dim', source)}" if source and fits else "")
+            if source and not fits:
+                yield " " * _INDENT + page.paint("dim", source)
 
 
 def _obligations(decision: Decision, page: _Page) -> Iterator[str]:
