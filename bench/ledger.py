@@ -243,11 +243,11 @@ def _unchained(ledger: Ledger, payload: dict[str, Any]) -> Callable[[], None]:
         number += 1
         with ledger.store.writing() as connection:
             one = appending._ready(ledger, draft(f"none-{number}", payload), {})  # noqa: SLF001  # all but the chain
-            event = appending._placed(one, {one.fields["runid"]: (1, "sha256:")})  # noqa: SLF001  # the same
+            event = appending._placed(one, {one[0]["runid"]: (1, "sha256:")})  # noqa: SLF001  # the same
             fields = event.fields
             work = [
                 (appending._INSERT_EVENT, [(fields["id"], *columns(fields), event.header)]),  # noqa: SLF001  # the same
-                (appending._INSERT_PAYLOAD, [(fields["id"], one.salt, one.body)]),  # noqa: SLF001  # the same
+                (appending._INSERT_PAYLOAD, [(fields["id"], *one[2:])]),  # noqa: SLF001  # the same
             ]
             if ledger.gives_leaves:
                 [(size,)] = connection.execute("SELECT coalesce(max(idx) + 1, 0) FROM leaves")

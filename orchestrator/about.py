@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from orchestrator.ledger.store import Ledger
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_EARLIER = """SELECT DISTINCT repository FROM evidence
+WHERE repository <> '' AND claimed = 0 AND (change_digest = ? OR action_digest = ?)"""
 _HOW = "say --from-git BASE..HEAD, --request REQUEST, or --action-digest DIGEST"
 
 
@@ -119,7 +121,7 @@ def subject_of(call: Call) -> Subject:
                 advice="say which: --from-git BASE..HEAD, in its checkout" if asked.request else _HOW,
             )
         about = About(action_digest=named.action_digest, files=files)
-        return Subject(repository, about, _with_checkout(about, call.cwd), None)
+        return Subject(repository or _recorded(call, about), about, _with_checkout(about, call.cwd), None)
     change = read_change(change_range, call.cwd)
     about = _about_change(change, asked, call.cwd)._replace(action_digest=named.action_digest, files=files)
     if named.change_digest not in {"", about.change_digest}:
@@ -127,7 +129,18 @@ def subject_of(call: Call) -> Subject:
             f"{shown(asked.request)} is about another change than {shown(change_range)}",
             advice="name the range that was asked about; a changed line makes another change",
         )
-    return Subject(repository, about, about, change.base)
+    return Subject(repository or _recorded(call, about), about, about, change.base)
+
+
+def _recorded(call: Call, about: About) -> str:
+    """Return the repository of the run, else that of earlier reports about the same; empty where nobody knows one."""
+    with call.ledger.store.reading() as connection:
+        if call.settings.run:
+            rows = connection.execute("SELECT repository FROM runs WHERE id = ?", (call.settings.run,))
+            if rows:
+                return str(rows[0][0]).lower()
+        rows = connection.execute(_EARLIER, (about.change_digest or "-", about.action_digest or "-"))
+    return str(rows[0][0]) if len(rows) == 1 else ""
 
 
 def _about_change(change: "Change", asked: Asked, cwd: Path) -> About:
@@ -147,7 +160,8 @@ def _with_checkout(about: About, cwd: Path) -> About:
         checkout = worktree.read_checkout(cwd)
     except UsageError:
         return about
-    return about if checkout.changed else about._replace(commit=checkout.commit, tree=checkout.tree)
+    is_certain = not checkout.changed and not checkout.unwatched
+    return about._replace(commit=checkout.commit, tree=checkout.tree) if is_certain else about
 
 
 class _Named(NamedTuple):
@@ -197,6 +211,8 @@ def _digest_of(file: str) -> str:
     import hashlib
 
     try:
+        if Path(file).exists() and not Path(file).is_file():  # a device may have no end
+            raise UsageError(f"{shown(file)} is no plain file; expected what the statement is about")
         with Path(file).open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
     except (OSError, ValueError) as error:

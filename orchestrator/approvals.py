@@ -1,14 +1,11 @@
-"""Approvals in the ledger: requests that wait, votes on them, and what the engine is told of both. Judges no vote.
-
-What a decision needs is light: `facts_for` reads, `open_request` appends. Voting imports more, inside its functions.
-"""
+"""Approvals in the ledger: requests that wait, and votes on them. What the engine is told of both gives `known`."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from orchestrator.decision import Decision
-from orchestrator.digest import canonical, sha256, subject_name
+from orchestrator.digest import sha256, subject_name
 from orchestrator.errors import LedgerError, UsageError
 from orchestrator.ledger.append import append
 from orchestrator.ledger.event import Draft
@@ -16,8 +13,6 @@ from orchestrator.ledger.store import Connection, Ledger
 
 GITHUB = "github"
 """`via` of a vote that the host vouches for."""
-KEY = "key"
-"""`via` of a signed vote."""
 _ID_BYTES, _ID_CHARACTERS = 7, 10
 _SHOWN_PATHS, _SHOWN_TEXT, _MOST_INVOLVED = 20, 200, 200
 _ASKED = ("role", "count", "expires_s", "bind", "votes")
@@ -102,6 +97,8 @@ class Request(NamedTuple):
     """The evaluation that used it."""
     votes: tuple[Cast, ...] = ()
     """By time."""
+    elsewhere: tuple[Cast, ...] = ()
+    """Rejections of the same action or change on other requests, which hold this one back, too; while it is open."""
 
     @property
     def is_open(self) -> bool:
@@ -112,57 +109,6 @@ class Request(NamedTuple):
     def involved(self) -> frozenset[str]:
         """Who cannot approve it, as far as the decision knew."""
         return frozenset(self.summary.get("involved", ()))
-
-
-def request_key(
-    request: Mapping[str, Any], facts_repository: str | None, action_digest: str, change_digest: str | None
-) -> str:
-    """Return what makes two decisions wait for the same approvals: who, what, where, and the change (else the action).
-
-    Time, run and facts do not enter; nor do the action's arguments where there is a change, whose votes bind to it.
-    """
-    resource = request["resource"]
-    branch = resource.get("properties", {}).get("branch")
-    return sha256(
-        canonical(
-            {
-                "subject": subject_name(request["subject"]),
-                "action": request["action"]["name"],
-                "resource": {"type": resource["type"], "id": resource["id"]},
-                "repository": facts_repository.lower() if facts_repository else None,
-                "branch": branch if isinstance(branch, str) else None,
-                "digest": change_digest or action_digest,
-            }
-        )
-    )
-
-
-def facts_for(
-    ledger: Ledger, connection: Connection, key: str, action_digest: str, change_digest: str | None
-) -> dict[str, Any]:
-    """Return what the engine is told: `ledger`, and where there are any `request_id`, `votes` (JWS) and `approvals`.
-
-    The votes are those on the open request, and every rejection of this action or change, whatever it was asked for.
-    Revocations travel as votes. Nothing is judged here.
-    """
-    facts: dict[str, Any] = {"ledger": ledger.id}
-    rows = connection.execute("SELECT id FROM requests WHERE request_key = ? AND state = 'open'", (key,))
-    request_id = rows[0][0] if rows else ""
-    if request_id:
-        facts["request_id"] = request_id
-    sql = """SELECT id, token, via, voter, role, decision, at, digest, revocation FROM votes
-             WHERE request_id = ? OR (decision = 'reject' AND action_digest = ?)
-             OR (decision = 'reject' AND change_digest = ?) ORDER BY id"""
-    tokens: list[str] = []
-    vouched: list[dict[str, str]] = []
-    for _, token, via, by, role, decision, at, digest, revocation in connection.execute(
-        sql, (request_id or "-", action_digest, change_digest or "-")
-    ):
-        if via == KEY:
-            tokens += filter(None, (token, revocation))
-        elif not revocation:
-            vouched.append({"role": role, "by": by, "at": at, "digest": digest, "decision": decision, "via": via})
-    return facts | ({"votes": tokens} if tokens else {}) | ({"approvals": vouched} if vouched else {})
 
 
 def open_request(  # noqa: PLR0917  # what one decision knows
@@ -234,7 +180,8 @@ def waiting(ledger: Ledger, *, is_all: bool = False) -> list[Request]:
         of_open = "" if is_all else " WHERE request_id IN (SELECT id FROM requests WHERE state = 'open')"
         for row in connection.execute(f"SELECT {', '.join(_CAST)} FROM votes{of_open} ORDER BY at, id"):  # noqa: S608  # constants
             votes.setdefault(row[1], []).append(Cast(*row))
-    return [_request(row)._replace(votes=tuple(votes.get(row[0], ()))) for row in rows]
+        found = [_request(row)._replace(votes=tuple(votes.get(row[0], ()))) for row in rows]
+        return [_with_elsewhere(connection, one) for one in found]
 
 
 def find(ledger: Ledger, named: str) -> Request:
@@ -275,7 +222,17 @@ def _read(connection: Connection, request_id: str) -> Request:
     if not rows:
         raise UsageError(f"there is no request {request_id} in this ledger", advice="`orch approvals --all` lists them")
     sql = f"SELECT {', '.join(_CAST)} FROM votes WHERE request_id = ? ORDER BY at, id"  # noqa: S608  # constants
-    return _request(rows[0])._replace(votes=tuple(Cast(*row) for row in connection.execute(sql, (request_id,))))
+    votes = tuple(Cast(*row) for row in connection.execute(sql, (request_id,)))
+    return _with_elsewhere(connection, _request(rows[0])._replace(votes=votes))
+
+
+def _with_elsewhere(connection: Connection, request: Request) -> Request:
+    if not request.is_open:
+        return request
+    sql = f"""SELECT {", ".join(_CAST)} FROM votes WHERE decision = 'reject' AND request_id <> ?
+              AND (action_digest = ? OR change_digest = ?) ORDER BY at, id"""  # noqa: S608  # constants
+    about = (request.id, request.action_digest, request.change_digest or "-")
+    return request._replace(elsewhere=tuple(Cast(*row) for row in connection.execute(sql, about)))
 
 
 def _request(row: Sequence[Any]) -> Request:

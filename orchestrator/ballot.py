@@ -3,18 +3,19 @@
 What is said here of a vote is for people, ahead of time; whether it counts, the engine says when it decides.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from orchestrator import clock
-from orchestrator.approvals import GITHUB, KEY, LOCK, Cast, Request, draft_of
+from orchestrator.approvals import GITHUB, LOCK, Cast, Request, draft_of
 from orchestrator.digest import new_id
 from orchestrator.errors import LedgerError, UsageError
+from orchestrator.known import KEY
 from orchestrator.ledger.append import append
 from orchestrator.ledger.event import Event
 from orchestrator.ledger.store import Connection, Ledger
 from orchestrator.names import shown
-from orchestrator.vote import APPROVE, REJECT, REVOKE, Claims, Signer, signed
+from orchestrator.vote import APPROVE, REJECT, REVOKE, Claims, Signer, claims_of, signed, verifies
 
 Roster = Mapping[str, Mapping[str, Any]]
 """Subject name to `{roles, attributes, keys}`, keys as JWKs."""
@@ -43,18 +44,43 @@ def voter_of(public: bytes, roster: Roster) -> str | None:
     return next((name for name, entry in roster.items() if wanted in entry.get("keys", ())), None)
 
 
-def role_for(request: Request, by: str, roster: Roster) -> str:
-    """Return the role to vote in: the only one that is asked for and that the person holds, or the only one asked for.
+def keys_of(person: str, roster: Roster) -> list[bytes]:
+    """Return the public keys that the roster gives a person."""
+    from orchestrator.keys import from_jwk
+
+    return [from_jwk(key) for key in roster.get(person, {}).get("keys", ())]
+
+
+def is_signed(cast: Cast, public: bytes) -> bool:
+    """Return whether a recorded vote is what somebody signed with this key; whether it counts, the engine says."""
+    row = {"jti": cast.id, "iss": cast.voter, "req": cast.request_id, "role": cast.role, "dec": cast.decision}
+    try:
+        said = claims_of(cast.token)
+        return all(said.get(name) == value for name, value in row.items()) and verifies(cast.token, public)
+    except ValueError:
+        return False
+
+
+def role_for(request: Request, by: str, roster: Roster, missing: Collection[str] = ()) -> str:
+    """Return the role to vote in: of those asked for and held by the person the only one, or the only one of use.
+
+    Of use is what they have not voted in yet, and of that what is in `missing`.
 
     Raises:
         UsageError: it is none or several, so the caller has to say.
     """
     asked = [ask.role for ask in request.asks]
-    held = [role for role in asked if role in roster.get(by, {}).get("roles", ())] or asked
-    if len(held) == 1:
-        return held[0]
+    has = roster.get(by, {}).get("roles", ())
+    held = [role for role in asked if role in has] or asked
+    done = {cast.role for cast in request.votes if cast.voter == by and not cast.revocation}
+    new = [role for role in held if role not in done]
+    for left in (held, new, [role for role in new if role in missing]):
+        if len(left) == 1:
+            return left[0]
+    whose = f", of which {shown(by)} has {', '.join(held)}" if set(has) & set(asked) else ""
     raise UsageError(
-        f"request {request.id} asks for the roles {', '.join(asked) or '(none)'}", advice="choose one with --role"
+        f"request {request.id} asks for the roles {', '.join(asked) or '(none)'}{whose}",
+        advice="choose one with --role",
     )
 
 

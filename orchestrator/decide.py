@@ -369,10 +369,17 @@ def _next_action(context: dict[str, Any]) -> str:
 def _wanted(one: dict[str, Any]) -> str:
     given = one["properties"]
     match one["type"]:
+        case "approval" if rejecting := given.get("rejected_by"):
+            some = " and ".join(rejecting)
+            have, lapses = ("has", "it lapses") if len(rejecting) == 1 else ("have", "they lapse")
+            what = "the rejection" if len(rejecting) == 1 else "the rejections"
+            return f"{some} {have} to take {what} as {given['role']} back (orch revoke), or wait until {lapses}"
         case "approval":
             missing = max(1, given["count"] - given["votes"])
             people = "one person" if missing == 1 else f"{missing} people"
             return f"get the approval of {people} of role {given['role']}"
+        case "evidence" if "failed" in given:
+            return f"make {given['evidence']} pass, then add the new report (orch evidence add)"
         case "evidence":
             debt = f" for this run's earlier action {given['of'][:19]}, which owes it" if "of" in given else ""
             return f"add evidence of type {given['evidence']}{debt}"

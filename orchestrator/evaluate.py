@@ -15,6 +15,7 @@ from orchestrator.decide import Circumstances, Policy, Question
 from orchestrator.decision import Decision
 from orchestrator.errors import UsageError
 from orchestrator.load import load
+from orchestrator.names import id_problem, shown
 from orchestrator.place import here
 from orchestrator.record import Recording, Run
 from orchestrator.settings import Settings
@@ -255,7 +256,7 @@ def _claims(value: Any, host: str, place: _Place, *, has_read: bool) -> Iterator
         return
     name = request.subject_name(value)
     if name and name != host:
-        yield f"the subject is {name}, and {host} asks"
+        yield f"the subject is {shown(name) if id_problem(name) else name}, and {host} asks"
     resource = value.get("resource")
     properties = resource.get("properties") if isinstance(resource, dict) else None
     if isinstance(properties, dict) and properties.get("files") and not has_read:
@@ -266,7 +267,7 @@ def _claims(value: Any, host: str, place: _Place, *, has_read: bool) -> Iterator
     if isinstance(resource, dict) and resource.get("type") == "repository" and known:
         named = resource.get("id")
         if isinstance(named, str) and named.lower() != known.lower():
-            yield f"the request is about {named}, and this is {known}"
+            yield f"the request is about {shown(named) if id_problem(named) else named}, and this is {known}"
 
 
 def _stated_branches(value: dict[str, Any], properties: dict[str, Any], place: _Place) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""Reads the evidence that a ledger holds: what the engine may count, and what people want to see. Adds nothing.
+"""Reads the evidence that a ledger holds, for people: what the engine is told of it gives `known`. Adds nothing.
 
-`facts_for` is on the hot path. A piece of evidence is a report that speaks of a change (by its digest, or by the git
-tree that holds it) or of an action; the newest of each type and tool counts.
+A piece of evidence is a report that speaks of a change (by its digest, or by the git tree that holds it) or of an
+action.
 """
 
 import json
@@ -14,19 +14,12 @@ from orchestrator.names import shown
 if TYPE_CHECKING:
     from orchestrator.ledger.store import Connection
 
-CHAIN = "evidence:"
-"""What the chain of a repository's evidence begins with: its order says which report is the newest."""
-
 _COLUMNS = (
     "event_id", "type", "tool", "result", "artifact", "repository", "change_digest", "action_digest", "tree",
     "commit_id", "run_id", "actor", "at", "signed_by", "claimed", "summary",
 )  # fmt: skip
-_COUNTED = """SELECT type, tool, result, artifact, chain, seq, change_digest, tree FROM evidence
-WHERE claimed = 0 AND (change_digest = ? OR tree = ? OR action_digest = ?)"""
 _LISTED = f"SELECT {', '.join(_COLUMNS)} FROM evidence"  # noqa: S608  # constants
 _FILTERS = {"run": "run_id = ?", "repository": "repository = ?", "type": "type = ?", "change": "change_digest LIKE ?"}
-_NOTHING = "-"
-"""Stands for a digest that is not known: no row has it, and a row without one has the empty text."""
 _LEAST_PREFIX = 4
 
 
@@ -58,44 +51,6 @@ class Evidence(NamedTuple):
     is_claimed: bool
     """It was stated, so it does not count."""
     summary: dict[str, Any]
-
-
-def facts_for(
-    connection: "Connection",
-    *,
-    action_digest: str | None,
-    change_digest: str | None,
-    tree: str | None = None,
-    repository: str | None = None,
-) -> list[dict[str, str]]:
-    """Return the evidence that speaks of an action, as the engine reads it: `{type, result, subject, digest}`, sorted.
-
-    Of each type and tool the newest counts, so a later failure outdates a pass. What speaks of the same tree speaks of
-    the change, too, and is restated with its digest. Where reports of one tool stand in the chains of several
-    repositories, no order is known between them, and a failure wins. With `repository`, what was taken in another one
-    is left out.
-
-    Raises:
-        LedgerError: the ledger cannot be read.
-    """
-    wanted = (change_digest or _NOTHING, (change_digest and tree) or _NOTHING, action_digest or _NOTHING)
-    rows = connection.execute(_COUNTED, wanted)
-    if not rows:
-        return []
-    here = {CHAIN, f"{CHAIN}{repository.lower()}"} if repository else None
-    newest: dict[tuple[str, str, str], dict[str, tuple[int, str, str]]] = {}
-    for kind, tool, result, artifact, chain, seq, change, of_tree in rows:
-        if here is not None and chain not in here:
-            continue
-        is_of_change = change_digest and (change == change_digest or (of_tree and of_tree == tree))
-        subject = change_digest if is_of_change else action_digest
-        chains = newest.setdefault((kind, tool, subject or ""), {})
-        chains[chain] = max(chains.get(chain, (0, "", "")), (seq, result, artifact))
-    facts = []
-    for (kind, _, subject), chains in newest.items():
-        _, result, artifact = min(chains.values(), key=lambda one: (one[1] != "fail", one[2]))
-        facts.append({"type": kind, "result": result, "subject": subject, "digest": artifact})
-    return sorted(facts, key=lambda one: (one["type"], one["subject"], one["result"], one["digest"]))
 
 
 def listed(connection: "Connection", *, limit: int = 0, **filters: str | None) -> list[Evidence]:

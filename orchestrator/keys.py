@@ -7,9 +7,8 @@ SubjectPublicKeyInfo.
 import base64
 import binascii
 import os
-import shlex
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -38,6 +37,10 @@ _SMALL = frozenset(
     }
 )
 """The y coordinates of the points of small order: anybody can make a signature that verifies with one of those."""
+
+
+class _WrongPassphraseError(UsageError):
+    """Another passphrase may open the key."""
 
 
 class KeyFile(NamedTuple):
@@ -112,7 +115,12 @@ def ssh_line(public: bytes, comment: str = "") -> str:
 
 def roster_line(public: bytes, subject: str = "user:you") -> str:
     """Return the line that gives a key to a person in a roster."""
-    return f'{subject}: {{roles: [...], keys: ["{ssh_line(public)}"]}}'
+    return f"{subject}: {{roles: [...], {keys_entry(public)}}}"
+
+
+def keys_entry(public: bytes) -> str:
+    """Return what gives a key to a person who is in the roster already."""
+    return f'keys: ["{ssh_line(public)}"]'
 
 
 def new_key(file: Path, passphrase: bytes | None, *, comment: str = "") -> KeyFile:
@@ -144,7 +152,7 @@ def new_key(file: Path, passphrase: bytes | None, *, comment: str = "") -> KeyFi
 def _fill(file: Path, descriptor: int, data: bytes) -> None:
     """Write a new key to disk, or leave nothing: half a key would be in the way of the next attempt."""
     try:
-        with open(descriptor, "wb") as opened:  # noqa: PTH123  # a descriptor
+        with open(descriptor, "wb") as opened:
             opened.write(data)
             opened.flush()
             os.fsync(descriptor)
@@ -186,6 +194,23 @@ def load_key(file: Path, passphrase: bytes | None = None) -> KeyFile:
     return KeyFile(private.public_key().public_bytes_raw(), private, file.name)
 
 
+def open_key(file: Path, passphrases: Callable[[Path], Iterable[bytes]]) -> KeyFile:
+    """Return the key of a file; where it wants a passphrase, with the first of those given that opens it.
+
+    Raises:
+        UsageError: as `load_key`; the last passphrase is wrong, too.
+    """
+    if not is_locked(file):
+        return load_key(file)
+    wrong = None
+    for passphrase in passphrases(file):
+        try:
+            return load_key(file, passphrase)
+        except _WrongPassphraseError as error:
+            wrong = error
+    raise wrong or UsageError(f"the key {str(file)!r} wants a passphrase", advice="name --passphrase-file")
+
+
 def verifies(public: bytes, signature: bytes, data: bytes) -> bool:
     """Return whether a raw signature is by this key over this data."""
     from cryptography.exceptions import InvalidSignature
@@ -206,8 +231,11 @@ def _unusable(file: Path, passphrase: bytes | None, error: Exception, *, is_ssh:
             advice="put a key with a passphrase into ssh-agent (`ssh-add`) and vote with --agent",
         )
     if "password" in str(error).lower() or "decrypt" in str(error).lower():
-        seen = "wants a passphrase" if passphrase is None else "does not open with this passphrase"
-        return UsageError(f"the key {name} {seen}", advice="type it on a terminal, or name --passphrase-file")
+        if passphrase is not None:
+            return _WrongPassphraseError(f"the key {name} does not open with this passphrase", advice="try again")
+        return UsageError(
+            f"the key {name} wants a passphrase", advice="type it on a terminal, or name --passphrase-file"
+        )
     return UsageError(
         f"{name} is no private key; expected PEM as `orch key new` writes it", advice="make one with `orch key new`"
     )
@@ -221,9 +249,11 @@ def _read(file: Path) -> bytes:
             if not stat.S_ISREG(mode):
                 raise UsageError(f"{str(file)!r} is no plain file; expected a private key")
             if mode & _OTHERS:
+                from shlex import quote
+
                 raise UsageError(
                     f"the key {str(file)!r} is open to others (mode {stat.S_IMODE(mode):03o}), who could vote with it",
-                    advice=f"chmod 600 {shlex.quote(str(file))}; if others may have read it, make a new one",
+                    advice=f"chmod 600 {quote(str(file))}; if others may have read it, make a new one",
                 )
             return opened.read(_MAX_FILE_BYTES)
     except (OSError, ValueError) as error:

@@ -1,7 +1,7 @@
 """What a recorded decision limits: its budget obligations, as limits of the counters of its run. Decides nothing."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from orchestrator.errors import LedgerError, UsageError
@@ -13,6 +13,8 @@ from orchestrator.reservation import Limit
 _DECISION = """
 SELECT e.actor, p.body FROM events e LEFT JOIN payloads p ON p.event_id = e.id
 WHERE e.id = ? AND e.type = 'orch.decision'"""
+_CLAIMED = "claimed, so never executed: "
+"""What advice on a claim begins with."""
 _RUN = "SELECT session, repository FROM runs WHERE id = ?"
 
 
@@ -51,7 +53,7 @@ def decided(connection: Connection, evaluation_id: str, *, run_id: str | None = 
         payload = json.loads(bytes(body))
         decision, facts = payload["decision"], payload["facts"]
         found_run = _run_of(facts, evaluation_id, run_id)
-        _allows(decision, evaluation_id)
+        _allows(decision, evaluation_id, payload.get("claims") or ())
         ids = _ids(connection, found_run, facts)
         owed = [one for one in decision["obligations"] if one["type"] == "budget"]
         limits = tuple(_limit(one, ids, decision["evaluated_at"]) for one in owed)
@@ -75,16 +77,17 @@ def _run_of(facts: Mapping[str, Any], evaluation_id: str, wanted: str | None) ->
     return str(run)
 
 
-def _allows(decision: Mapping[str, Any], evaluation_id: str) -> None:
+def _allows(decision: Mapping[str, Any], evaluation_id: str, claims: Sequence[str]) -> None:
     if decision["outcome"] != "allow":
         raise UsageError(
             f"the decision {evaluation_id} is {decision['outcome']}; room is taken for what is allowed alone",
             advice=f"`orch ledger show {evaluation_id}` says why",
         )
     if decision.get("claimed"):
+        what = "; ".join(" ".join(one.removeprefix(_CLAIMED).split()) for one in claims)
         raise UsageError(
-            f"the decision {evaluation_id} rests on claims, so nothing may be done or charged by it",
-            advice="ask without --facts, as who really asks",
+            f"nothing may be charged by the decision {evaluation_id}, which rests on a claim: {what or 'unknown'}",
+            advice="ask again without it; who asks is `subject:` in the operator's file, or ORCH_SUBJECT",
         )
 
 

@@ -6,7 +6,7 @@ an event tells when it changed. Budgets have events of their own.
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from orchestrator import clock
 from orchestrator.decision import Decision
@@ -19,47 +19,14 @@ if TYPE_CHECKING:
 OWED = "owed:"
 """What the id of a run's earlier debt begins with, where it holds a later action back."""
 
-_KNOWN = "SELECT obligation, status, proof FROM obligations WHERE chain = ? AND action_digest = ?"
+_KNOWN = "SELECT obligation, status, proof, at FROM obligations WHERE run_id = ? AND action_digest = ?"
+"""Outside of runs each call has a chain of its own, so of several rows the newest tells what is known."""
 _OWED = """SELECT DISTINCT obligation, action_digest FROM obligations
 WHERE run_id = ? AND phase = 'after' AND mode = 'enforce' AND type = 'evidence' AND status <> 'met'
 ORDER BY obligation, action_digest"""
 _VOTES = """SELECT at, expires_at, revocation FROM votes
 WHERE voter = ? AND role = ? AND decision = 'approve'
 AND (action_digest = ? OR (change_digest <> '' AND change_digest = ?))"""
-_WAITING = """SELECT o.chain, o.action_digest, o.change_digest, o.run_id, o.evaluation_id, coalesce(d.repository, '')
-FROM obligations o LEFT JOIN events d ON d.id = o.evaluation_id
-WHERE o.obligation = ? AND o.phase = 'after' AND o.status <> 'met'
-AND ((o.change_digest <> '' AND o.change_digest = ?) OR (o.change_digest = '' AND o.action_digest = ?))
-ORDER BY o.chain, o.action_digest"""
-_LOCK = "UPDATE chains SET head = head WHERE run_id = ?"
-_NOW = "SELECT status FROM obligations WHERE chain = ? AND action_digest = ? AND obligation = ?"
-
-
-class Proof(NamedTuple):
-    """A piece of evidence, as far as it settles what runs owe."""
-
-    type: str
-    result: str
-    """`pass` or `fail`."""
-    artifact: str
-    """The report's digest."""
-    repository: str
-    """Where it was taken; may be empty."""
-    change_digest: str
-    action_digest: str
-    event_id: str
-    actor: str
-
-
-class Settled(NamedTuple):
-    """A debt that a piece of evidence settled, or showed to have failed."""
-
-    obligation: str
-    chain: str
-    run_id: str
-    action_digest: str
-    status: str
-    """`met` or `failed`."""
 
 
 def owed_for(connection: "Connection", run_id: str) -> list[dict[str, str]]:
@@ -87,8 +54,9 @@ def note(ledger: "Ledger", connection: "Connection", decision: Decision, facts: 
     from orchestrator.ledger.append import append
 
     context = decision.context
-    rows = connection.execute(_KNOWN, (chain, context["action_digest"]))
-    known = {name: (status, proof) for name, status, proof in rows}
+    rows = connection.execute(_KNOWN, (_run_of(facts), context["action_digest"]))
+    rows.sort(key=lambda row: clock.parse_time(row[3]))
+    known = {name: (status, proof) for name, status, proof, _ in rows}
     for one in owed:
         before, proof = known.get(one["id"], ("", "[]"))
         status = _status(connection, one, (before, json.loads(proof)), context, facts)
@@ -117,7 +85,7 @@ def _status(
     """Return met, unmet, failed (a report says so) or expired (it was met by votes that ran out)."""
     if owed["status"] == "met":
         return "met"
-    if _failed_proof(owed, context, facts):
+    if _failed_proof(owed):
         return "failed"
     status, proof = before
     if owed["type"] == "approval":
@@ -162,15 +130,15 @@ def _end(at: object, expires_at: str, expires_s: int) -> int:
 def _turned(decision: Decision, facts: Mapping[str, Any], chain: str, owed: Mapping[str, Any], status: str) -> "Draft":
     from orchestrator.ledger.event import Draft
 
-    context, run, resource = decision.context, facts.get("run"), decision.request["resource"]
-    proof = {"met": list(owed["proof"]), "failed": _failed_proof(owed, context, facts)}
+    context, resource = decision.context, decision.request["resource"]
+    proof = {"met": list(owed["proof"]), "failed": _failed_proof(owed)}
     payload = {
         "obligation": owed["id"],
         "type": owed["type"],
         "phase": owed["phase"],
         "mode": owed["mode"],
         "evaluation_id": context["evaluation_id"],
-        "run_id": run["id"] if isinstance(run, Mapping) else "",
+        "run_id": _run_of(facts),
         "action_digest": context["action_digest"],
         "change_digest": context["change_digest"],
         "proof": proof.get(status, []),
@@ -189,48 +157,11 @@ def _turned(decision: Decision, facts: Mapping[str, Any], chain: str, owed: Mapp
     )
 
 
-def _failed_proof(owed: Mapping[str, Any], context: Mapping[str, Any], facts: Mapping[str, Any]) -> list[str]:
+def _run_of(facts: Mapping[str, Any]) -> str:
+    run = facts.get("run")
+    return str(run["id"]) if isinstance(run, Mapping) else ""
+
+
+def _failed_proof(owed: Mapping[str, Any]) -> list[str]:
     """Return the digests of the reports that say this evidence failed, sorted."""
-    if owed["type"] != "evidence":
-        return []
-    bound, kind = context["change_digest"] or context["action_digest"], owed["properties"]["evidence"]
-    failed = [one for one in facts.get("evidence") or () if one.get("type") == kind and one.get("result") == "fail"]
-    return sorted({str(one.get("digest", "")) for one in failed if one.get("subject") == bound})
-
-
-def settle(ledger: "Ledger", connection: "Connection", proof: Proof) -> list[Settled]:
-    """Append `met` (or `failed`) for what earlier actions owe and this evidence is about, in the open transaction.
-
-    A debt once met stays met; one that failed is met by a later pass. Chains are locked in their order, before their
-    status is read, so that two reports at once and a decision beside them wait for each other.
-
-    Raises:
-        LedgerError: it cannot be written.
-    """
-    from orchestrator.ledger.append import append
-    from orchestrator.ledger.event import Draft
-
-    name, status = f"evidence:{proof.type}", "met" if proof.result == "pass" else "failed"
-    settled = []
-    rows = connection.execute(_WAITING, (name, proof.change_digest or "-", proof.action_digest or "-"))
-    for chain, action, change, run_id, evaluation_id, repository in rows:
-        if proof.repository and repository and proof.repository != repository:
-            continue
-        connection.change(_LOCK, (chain,))
-        if connection.execute(_NOW, (chain, action, name))[0][0] in {"met", status}:
-            continue
-        payload = {
-            "obligation": name,
-            "type": "evidence",
-            "phase": "after",
-            "mode": "enforce",
-            "evaluation_id": evaluation_id,
-            "run_id": run_id,
-            "action_digest": action,
-            "change_digest": change or None,
-            "proof": [proof.artifact],
-        }
-        draft = Draft(f"orch.obligation.{status}", chain, proof.actor, payload, action_digest=action)
-        append(ledger, connection, draft._replace(cause_id=proof.event_id))
-        settled.append(Settled(name, chain, run_id, action, status))
-    return settled
+    return list(owed["properties"].get("failed", ()))

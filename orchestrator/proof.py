@@ -10,23 +10,27 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from orchestrator import obligations, place, reports, statement
+from orchestrator import place, reports, statement
 from orchestrator.about import Asked, Call, Subject, subject_of, unreadable
 from orchestrator.ci import detect
 from orchestrator.errors import UsageError
-from orchestrator.evidence import CHAIN
+from orchestrator.known import CHAIN
 from orchestrator.names import shown
-from orchestrator.obligations import Settled
 from orchestrator.reports import Report
 from orchestrator.settings import Settings
+from orchestrator.settling import Proof, Settled, settle
 from orchestrator.statement import About, Statement
 
 if TYPE_CHECKING:
     from orchestrator.ledger.event import Draft
-    from orchestrator.ledger.store import Ledger
+    from orchestrator.ledger.store import Connection, Ledger
 
 _TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MAX_TOOL = 80
+_UNPLACED = """SELECT 1 FROM evidence WHERE chain = ? AND type = ? AND tool = ? AND claimed = 0
+AND (change_digest = ? OR action_digest = ?) LIMIT 1"""
+_MAX_KEY = 16 * 1024
+"""Characters of a public key's file."""
 _MAX_FILE_BYTES = 64 * 1024 * 1024
 
 
@@ -159,7 +163,8 @@ def _keys(call: Call, subject: Subject) -> dict[str, list[bytes]]:
     named = call.asked.key
     if named is not None:
         try:
-            text = Path(named).read_text(encoding="utf-8")
+            with Path(named).open(encoding="utf-8") as opened:
+                text = opened.read(_MAX_KEY)
         except (OSError, ValueError) as error:
             raise unreadable(named, error) from error
         key = statement.public_key(text, named)
@@ -189,11 +194,12 @@ def _recorded(call: Call, subject: Subject, report: Report, signed_by: str, data
         report = report._replace(summary={**report.summary, "masked": True})
     draft = _draft(call, subject, report, signed_by, artifact.digest)
     with ledger.store.writing() as connection:
+        draft = draft._replace(run_id=_chain(connection, draft))
         artifacts.stored(ledger, connection, artifact, draft.run_id, draft.actor)
         event = append(ledger, connection, draft)
         settled: list[Settled] = []
         if not asked.is_stated:
-            proof = obligations.Proof(
+            proof = Proof(
                 asked.type,
                 str(report.result),
                 artifact.digest,
@@ -203,8 +209,18 @@ def _recorded(call: Call, subject: Subject, report: Report, signed_by: str, data
                 event.id,
                 draft.actor,
             )
-            settled = obligations.settle(ledger, connection, proof)
+            settled = settle(ledger, connection, proof)
     return Added(event.id, event.fields["time"], draft.payload or {}, report, artifact.digest, tuple(settled))
+
+
+def _chain(connection: "Connection", draft: "Draft") -> str:
+    """Return the chain that evidence goes into: its repository's, unless earlier reports named none.
+
+    Then it goes behind them, or nobody could say that it is the newer one.
+    """
+    said = draft.payload or {}
+    given = (said["type"], said["tool"], said["change_digest"] or "-", said["action_digest"] or "-")
+    return CHAIN if connection.execute(_UNPLACED, (CHAIN, *given)) else draft.run_id
 
 
 def _draft(call: Call, subject: Subject, report: Report, signed_by: str, artifact: str) -> "Draft":

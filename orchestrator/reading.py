@@ -1,7 +1,8 @@
 """Reads what a caller names: requests, lists of paths, facts; from files or standard input. Judges none of it."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,13 +25,42 @@ def requests(source: str) -> tuple[Iterator[tuple[str, Any]], bool]:
     second = None if source.endswith(".json") else next(lines, None)
     if source.endswith(".jsonl") or (second is not None and _is_whole(first[1])):
         return _stream(name, first, second, lines), False
-    rest = b"".join(b"\n" + line for _, line in (*([second] if second else []), *lines))
-    value = strictjson.parse(first[1] + rest, name=name, first_line=first[0])
+    value = strictjson.parse(
+        _joined(name, chain([first], [second] if second else [], lines)), name=name, first_line=first[0]
+    )
     if value == []:
         raise UsageError(f"{name} holds an empty list; expected at least one request")
     if isinstance(value, list):
         return iter([(f"{name}[{index}]", one) for index, one in enumerate(value)]), False
     return iter([("", value)]), True
+
+
+def _joined(name: str, lines: Iterable[tuple[int, bytes]]) -> bytes:
+    """Return the lines of one JSON value; what is piped in may never end."""
+    from orchestrator.strictjson import MAX_BYTES
+
+    data, size = [], 0
+    for _, line in lines:
+        data.append(line)
+        size += len(line) + 1
+        if size > MAX_BYTES:
+            raise _too_large(name, MAX_BYTES)
+    return b"\n".join(data)
+
+
+def _within_limit(stream: BinaryIO, name: str) -> bytes:
+    from orchestrator.strictjson import MAX_BYTES
+
+    data = stream.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise _too_large(name, MAX_BYTES)
+    return data
+
+
+def _too_large(name: str, limit: int) -> UsageError:
+    return UsageError(
+        f"{name} has more than {limit:,} bytes", advice="give large input as JSON Lines, one request a line"
+    )
 
 
 def _stream(
@@ -84,7 +114,7 @@ def paths(source: str) -> list[str]:
         UsageError: it cannot be read, or is not UTF-8.
     """
     with _opened(source, "paths") as stream:
-        data = stream.read()
+        data = _within_limit(stream, source)
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -102,7 +132,7 @@ def facts(name: str) -> dict[str, Any]:
     from orchestrator import strictjson
 
     with _opened(name, "facts") as stream:
-        data = stream.read()
+        data = _within_limit(stream, name)
     is_yaml = name.endswith((".yaml", ".yml"))
     value = _yaml(data, name) if is_yaml else strictjson.parse(data, name=name)
     if not isinstance(value, dict):

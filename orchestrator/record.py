@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from orchestrator.choices import Point
 from orchestrator.decide import BATCH, Circumstances, Policy, Question, repository_of
 from orchestrator.decision import Decision
-from orchestrator.digest import new_id
+from orchestrator.digest import canonical, new_id, sha256
 from orchestrator.errors import LedgerError, OrchError, UsageError
 from orchestrator.meters import usual_estimates
 from orchestrator.names import shown
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.ledger.event import Draft
     from orchestrator.ledger.store import Connection, Ledger
 
+_MOST_INVALID_BYTES = 64 * 1024
 _NEEDS_RECORD = frozenset({Point.TICK, Point.AGENT})
 
 
@@ -64,7 +65,8 @@ class Recorder:
         Raises:
             As `Policy.decide`; LedgerError, too: it was not recorded, so nothing may be done.
         """
-        question = Question(asked, facts or {}, known=self.known)
+        own = {"repository": self.run.repository} if self.run.repository else {}
+        question = Question(asked, {**own, **(facts or {})}, known=self.known)
         return self.record(list(self._policy.decide_many([question], circumstances)))[0]
 
     def known(self, asked: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,13 +75,13 @@ class Recorder:
         Raises:
             LedgerError: it cannot be read.
         """
-        from orchestrator import approvals, evidence
+        from orchestrator.known import approval_facts, evidence_facts, request_key
 
         action, change = facts["action_digest"], facts["change_digest"]
-        key = approvals.request_key(asked, facts.get("repository"), action, change)
+        key = request_key(asked, facts.get("repository"), action, change)
         with self.ledger.store.reading() as connection:
-            known = approvals.facts_for(self.ledger, connection, key, action, change)
-            proofs = evidence.facts_for(
+            known = approval_facts(self.ledger, connection, key, action, change)
+            proofs = evidence_facts(
                 connection,
                 action_digest=action,
                 change_digest=change,
@@ -121,7 +123,6 @@ class Recorder:
 
         Source: 001, "Run Ledger Service".
         """
-        from orchestrator import approvals, obligations
         from orchestrator.ledger.append import append
 
         recorded = []
@@ -130,15 +131,10 @@ class Recorder:
                 for draft in self._beginning(connection):
                     append(self.ledger, connection, draft)
             for decision in decisions:
-                context, facts = {**decision.context, "recorded": True}, decision.facts
-                said = decision._replace(context=context)
+                said = decision._replace(context={**decision.context, "recorded": True})
                 append(self.ledger, connection, self._draft(said))
-                if _lacks_approval(context):
-                    digests = (context["action_digest"], context["change_digest"])
-                    key = approvals.request_key(decision.request, facts.get("repository"), *digests)
-                    asked_for = approvals.open_request(self.ledger, connection, said, facts, key, self.run.id)
-                    context["request_id"] = asked_for
-                obligations.note(self.ledger, connection, said, facts, self.chain)
+                if said.context["obligations"]:
+                    self._follow(connection, said)
                 recorded.append(said)
         self._has_begun = True
         if any(name.startswith("OTEL_") for name in os.environ):
@@ -147,6 +143,20 @@ class Recorder:
             if spans.is_configured():
                 spans.export(recorded, self.run.traceparent)
         return recorded
+
+    def _follow(self, connection: "Connection", decision: Decision) -> None:
+        """Ask for the approvals that a decision lacks, and tell of its obligations, in its transaction."""
+        from orchestrator import obligations
+
+        context, facts = decision.context, decision.facts
+        if _lacks_approval(context):
+            from orchestrator.approvals import open_request
+            from orchestrator.known import request_key
+
+            digests = (context["action_digest"], context["change_digest"])
+            key = request_key(decision.request, facts.get("repository"), *digests)
+            context["request_id"] = open_request(self.ledger, connection, decision, facts, key, self.run.id)
+        obligations.note(self.ledger, connection, decision, facts, self.chain)
 
     def _beginning(self, connection: "Connection") -> Iterator["Draft"]:
         """Yield what is recorded once: the run, where it begins here, and a policy that was not seen before."""
@@ -179,7 +189,7 @@ class Recorder:
             self.chain,
             (subject_name(asked) if asked else None) or self.run.subject,
             {
-                "request": decision.request,
+                "request": _kept(decision),
                 "facts": dict(facts),
                 "decision": context,
                 "claims": [text for text in context["advice"] if text.startswith("claimed")],
@@ -308,6 +318,17 @@ def _joined(ledger: "Ledger", run: Run) -> Run:
     return run._replace(repository=repository or None, session=session or None)
 
 
+def _kept(decision: Decision) -> Any:  # noqa: ANN401  # JSON
+    """Return a request as it is recorded: one that is invalid in short, lest it fill the disk or be left out."""
+    if decision.context["reason"] != "invalid_request":
+        return decision.request
+    try:
+        data = canonical(decision.request)
+    except ValueError as error:
+        return {"unreadable": str(error)}
+    return decision.request if len(data) <= _MOST_INVALID_BYTES else {"omitted": sha256(data), "bytes": len(data)}
+
+
 def _lacks_approval(context: Mapping[str, Any]) -> bool:
     """Whether somebody should be asked: the action waits, for approvals among others."""
     return context["outcome"] == "pending" and any(
@@ -319,7 +340,6 @@ def _lacks_approval(context: Mapping[str, Any]) -> bool:
 def _config_digest() -> str:
     """Return the digest of the operator's file, "" where there is none."""
     from orchestrator import place
-    from orchestrator.digest import sha256
 
     try:
         return sha256(place.config_file().read_bytes())

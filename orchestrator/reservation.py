@@ -47,6 +47,22 @@ class Limit(NamedTuple):
     """False where only warning packs ask for it: nothing is reserved or charged, and what would stop is answered."""
 
 
+def priced(limits: Iterable[Limit], amounts: Mapping[str, int], advice: str) -> list[Limit]:
+    """Return the limits, each of a meter of which `amounts` says something; `advice` takes the meter.
+
+    Raises:
+        UsageError: nobody said how much may be used of one.
+    """
+    found = list(limits)
+    for one in found:
+        if one.meter not in amounts:
+            raise UsageError(
+                f"the budget of {one.meter} per {one.scope} needs to know how much this may use; nobody said",
+                advice=advice.format(one.meter),
+            )
+    return found
+
+
 class Held(NamedTuple):
     """What a reservation holds of one counter, in micro-units."""
 

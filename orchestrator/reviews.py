@@ -71,7 +71,7 @@ def read_reviews(ledger: Ledger, source: Source, folder: Path, roster: Roster) -
 
     Raises:
         AdapterError: GitHub does not answer, or not as it should.
-        UsageError: git does not know the commits.
+        UsageError: git does not know a reviewed commit; all other reviews were recorded.
         LedgerError: it cannot be recorded.
 
     Source: 001, "Approvals".
@@ -82,15 +82,22 @@ def read_reviews(ledger: Ledger, source: Source, folder: Path, roster: Roster) -
     used = {(one.request_key, cast.id.rpartition(":")[0]) for one in known if not one.is_open for cast in one.votes}
     if not reviews:
         yield f"{source.repository}#{source.number} has no review"
+    unread: list[str] = []
     for review in reviews:
         person = subject_for(review.login, GITHUB, roster)
         _withdraw(ledger, review, person, requests)
-        matching = _matching(review, base, folder, requests)
+        try:
+            matching = _matching(review, base, folder, requests)
+        except UsageError as error:  # pushed over, or not fetched; the others are looked at all the same
+            unread.append(f"{person}: the commit {review.commit[:12]} cannot be compared: {error}")
+            continue
         fresh = [one for one in matching if (one.request_key, _vote_id(one, review).rpartition(":")[0]) not in used]
         if matching and not fresh:
             yield f"{person}: the review was used already; only a new one counts"
         else:
             yield _recorded(ledger, review, person, fresh, roster)
+    if unread:
+        raise UsageError("; ".join(unread), advice="fetch these commits, then ask again: git fetch origin COMMIT")
 
 
 def _recorded(ledger: Ledger, review: Review, person: str, matching: list[Request], roster: Roster) -> str:
@@ -160,7 +167,8 @@ def _fetched(source: Source) -> tuple[list[Review], str]:
     place = f"{source.api}/repos/{source.repository}/pulls/{source.number}"
     with httpx.Client(headers=headers, timeout=_TIMEOUT_S, follow_redirects=False) as client:
         pull = _answer(client, place)
-        base = _commit(pull.get("base", {}).get("sha") if isinstance(pull, dict) else None)
+        its_base = pull.get("base") if isinstance(pull, dict) else None
+        base = _commit(its_base.get("sha") if isinstance(its_base, dict) else None)
         said: list[Review] = []
         for page in range(1, _MAX_PAGES + 1):
             rows = _answer(client, f"{place}/reviews?per_page={_PAGE}&page={page}")
@@ -204,7 +212,7 @@ def _review(row: object) -> Review | None:
     if not isinstance(row, Mapping):
         raise _odd("a review that is no object")
     user, state = row.get("user"), row.get("state")
-    if not isinstance(user, Mapping) or state not in _MEANING:
+    if not isinstance(user, Mapping) or not isinstance(state, str) or state not in _MEANING:
         return None
     login, at = user.get("login"), row.get("submitted_at")
     if not (isinstance(login, str) and login and type(row.get("id")) is int and isinstance(at, str)):

@@ -47,6 +47,8 @@ _LISTS = frozenset({"packs", "run_packs", "delegation"})
 _COMMAS = frozenset({"delegation"})
 _SECRETS = frozenset({"opa_token", "ledger"})
 _PLACES = frozenset({"packs", "run_packs", "opa", "opa_ca_file", "opa_token_file", "verification_key", "ledger"})
+_NOT_EMPTY = frozenset({"run", "session"})
+"""Flags that loosen when left out (no run, no budget), so an unset variable behind one must not pass."""
 _CACHE_FORM = "settings/1"
 _MIN_DEADLINE_S, _MAX_DEADLINE_S = 0.1, 3600.0
 
@@ -245,7 +247,11 @@ def _from_flags(flags: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str
     if unknown := sorted(flags.keys() - known):
         message = f"there is no setting {shown(unknown[0])}"
         raise UsageError(message)
-    values = {name: value for name, value in flags.items() if value is not None and value not in ((), [], "", False)}
+    values = {
+        name: value
+        for name, value in flags.items()
+        if value is not None and (value not in ((), [], "", False) or (value == "" and name in _NOT_EMPTY))
+    }
     return values, {name: _FLAGS.get(name, "--" + name.replace("_", "-")) for name in values}
 
 

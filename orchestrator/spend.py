@@ -11,7 +11,7 @@ from orchestrator.budgets import due, standing_of, whole_second
 from orchestrator.digest import new_id, sha256
 from orchestrator.errors import BudgetError, LedgerError, UsageError
 from orchestrator.ledger.append import append_group
-from orchestrator.ledger.event import Draft
+from orchestrator.ledger.event import Draft, parse_header
 from orchestrator.ledger.store import Connection, Ledger
 from orchestrator.meters import Counter, window_end, window_start
 from orchestrator.reservation import (
@@ -29,11 +29,13 @@ from orchestrator.reservation import (
     is_near,
     key_of,
     locked,
+    priced,
     settled,
     step,
     with_alerts,
 )
 
+MAX_EXPIRES_S = 365 * 86_400
 EXPIRES_S = 900
 """How long a reservation waits for its start, and a started one for its settlement, both from when it was made."""
 _ZERO = """INSERT INTO budgets (meter, scope, scope_id, time_window, window_start, spent, reserved)
@@ -74,12 +76,15 @@ def reserve(
 
     Raises:
         BudgetError: a counter has too little room.
-        UsageError: a limited meter has neither estimate nor cap, an amount is negative, or the key was used otherwise.
+        UsageError: a limited meter has neither estimate nor cap, an amount is negative, it would wait for more than a
+            year, or the key was used otherwise.
         LedgerError: it cannot be recorded.
 
     Source: 001, "Budgets + SLOs".
     """
-    plan = _Plan.of(ledger, call, limits, {**(caps or {}), **estimates}, expires_s=expires_s, now_ns=now_ns)
+    amounts = {**(caps or {}), **estimates}
+    wanted = priced(limits, amounts, "add --estimate {0}=AMOUNT, or the most it can use: --cap {0}=AMOUNT")
+    plan = _Plan.of(ledger, call, wanted, amounts, expires_s=expires_s, now_ns=now_ns)
     return _recorded(ledger, plan, lambda connection: _reserved(ledger, connection, plan))
 
 
@@ -99,7 +104,8 @@ def charge(
     Raises:
         As `reserve`; BudgetError, too, where an earlier reservation of this key has lapsed.
     """
-    plan = _Plan.of(ledger, call, limits, used, now_ns=now_ns)._replace(must_fit=not is_used)
+    wanted = priced(limits, used, "say --meter {0}=AMOUNT")
+    plan = _Plan.of(ledger, call, wanted, used, now_ns=now_ns)._replace(must_fit=not is_used)
 
     def charged(connection: Connection) -> Reservation:
         taken = _reserved(ledger, connection, plan)
@@ -230,6 +236,8 @@ class _Plan(NamedTuple):
         now_ns: int | None,
     ) -> Self:
         _check(amounts)
+        if not 0 < expires_s <= MAX_EXPIRES_S:
+            raise UsageError(f"a reservation of {expires_s:,} seconds; expected at most a year", advice="--expires 15m")
         at_ns = clock.now_ns() if now_ns is None else now_ns
         now, text = clock.format_time(at_ns), ledger.mask.text
         key = call.key or (f"{call.evaluation_id}#{call.attempt}" if call.evaluation_id else new_id())
@@ -255,11 +263,6 @@ def _lines(limits: Iterable[Limit], amounts: Mapping[str, int], now: str) -> tup
     """Return what is asked of each counter, sorted; of several limits on one the lowest, and the earliest warning."""
     lines: dict[Counter, Held] = {}
     for one in limits:
-        if one.meter not in amounts:
-            raise UsageError(
-                f"the budget of {one.meter} per {one.scope} needs to know how much this may use; nobody said",
-                advice=f"add --estimate {one.meter}=AMOUNT, or the most it can use: --cap {one.meter}=AMOUNT",
-            )
         counter = Counter(one.meter, one.scope, one.scope_id, one.window, window_start(one.window, now))
         line = Held(counter, one.limit_micro, one.warn_at_percent, amounts[one.meter])
         known = lines.get(counter, line)
@@ -334,12 +337,18 @@ def _earlier(connection: Connection, asked: Reservation) -> Reservation:
     earlier = found(connection, asked.id)
     if earlier is None:
         raise LedgerError(f"the reservation {asked.id} is being made by another process", advice="try again")
-    if _terms(earlier) != _terms(asked):
+    if _terms(earlier) != _terms(asked) or _action_of(connection, earlier) != _action_of(connection, asked):
         raise UsageError(
-            f"the reservation {earlier.id} was made with other amounts or budgets, under the same key",
+            f"the reservation {earlier.id} was made for another action, other amounts or budgets, under the same key",
             advice="a further call under one decision needs an --attempt or --key of its own",
         )
     return earlier._replace(would_stop=asked.would_stop, uncounted=asked.uncounted)
+
+
+def _action_of(connection: Connection, one: Reservation) -> str:
+    """Return the digest of the action that a reservation is for, "" where no recorded decision says."""
+    rows = connection.execute("SELECT header FROM events WHERE id = ?", (one.evaluation_id,))
+    return str(parse_header(bytes(rows[0][0])).get("actiondigest", "")) if rows else ""
 
 
 def _terms(one: Reservation) -> set[tuple[object, ...]]:

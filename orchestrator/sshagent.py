@@ -54,7 +54,7 @@ class AgentKey(NamedTuple):
         return raw
 
 
-def agent_keys(environ: Mapping[str, str] | None = None) -> list[AgentKey]:
+def agent_keys(environ: Mapping[str, str] | None = None, *, timeout_s: float = _LIST_TIMEOUT_S) -> list[AgentKey]:
     """Return the Ed25519 keys of the agent that `SSH_AUTH_SOCK` names, in its order; keys of other kinds are left out.
 
     Raises:
@@ -63,8 +63,8 @@ def agent_keys(environ: Mapping[str, str] | None = None) -> list[AgentKey]:
     path = (os.environ if environ is None else environ).get(VARIABLE, "")
     if not path:
         raise UsageError(f"there is no ssh-agent: {VARIABLE} is not set", advice="eval $(ssh-agent); ssh-add")
-    with _connected(path, _LIST_TIMEOUT_S) as agent:
-        answer = _asked(agent, bytes([_LIST]), _LIST_TIMEOUT_S)
+    with _connected(path, timeout_s) as agent:
+        answer = _asked(agent, bytes([_LIST]), timeout_s)
     if answer[:1] != bytes([_LISTED]):
         raise _odd("no list of keys")
     try:

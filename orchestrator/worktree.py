@@ -3,6 +3,7 @@
 Asks git alone and runs nothing that the checkout configures: its filters are set aside, its file monitor is off.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +26,8 @@ class Checkout(NamedTuple):
     """Tracked files that differ from the commit; paths from the root."""
     untracked: tuple[str, ...]
     """Files that git neither tracks nor ignores; paths from the root."""
+    unwatched: tuple[str, ...]
+    """Tracked files whose changes git is told not to look for; paths from the root."""
 
 
 def read_checkout(cwd: Path) -> Checkout:
@@ -42,7 +45,16 @@ def read_checkout(cwd: Path) -> Checkout:
     )  # fmt: skip
     entries = [one.decode("utf-8", "surrogateescape") for one in listed.split(b"\0") if one]
     changed = tuple(one[3:] for one in entries if not one.startswith("??"))
-    return Checkout(root, commit, tree, changed, tuple(one[3:] for one in entries if one.startswith("??")))
+    untracked = tuple(one[3:] for one in entries if one.startswith("??"))
+    return Checkout(root, commit, tree, changed, untracked, tuple(_unwatched(root)))
+
+
+def _unwatched(root: Path) -> Iterator[str]:
+    """Yield the files whose changes git does not show: assumed unchanged, or skipped and yet there."""
+    for one in git(["ls-files", "-v", "-z"], root).split(b"\0"):
+        tag, name = one[:1], one[2:].decode("utf-8", "surrogateescape")
+        if tag.islower() or (tag == b"S" and os.path.lexists(root / name)):
+            yield name
 
 
 def refuse_other(checkout: Checkout, change: Change, own: Iterable[Path], *, has_untracked: bool = False) -> None:
@@ -63,6 +75,11 @@ def refuse_other(checkout: Checkout, change: Change, own: Iterable[Path], *, has
         raise UsageError(
             f"the work tree has changes that are not committed: {_some(checkout.changed)}",
             advice=f"commit or undo them, run the tool again and add its report; {_STATED}",
+        )
+    if checkout.unwatched:
+        raise UsageError(
+            f"git is told not to look for changes of {_some(checkout.unwatched)}",
+            advice=f"git update-index --no-assume-unchanged --no-skip-worktree FILE, and see `git status`; {_STATED}",
         )
     known = {path.resolve() for path in own}
     left = [name for name in checkout.untracked if (checkout.root / name).resolve() not in known]

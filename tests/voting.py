@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator import approvals, ballot, keys
+from orchestrator import approvals, ballot, keys, known
 from orchestrator.approvals import Cast, Request
 from orchestrator.ballot import Ballot
 from orchestrator.decide import Circumstances, Policy, Question
@@ -95,14 +95,14 @@ class World:
     ) -> Decision:
         """Return the decision on a request, with what the ledger knows of it and these tokens beside."""
 
-        def known(asked: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+        def recorded(asked: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
             action, change = facts["action_digest"], facts["change_digest"]
-            key = approvals.request_key(asked, facts.get("repository"), action, change)
+            key = known.request_key(asked, facts.get("repository"), action, change)
             with self.ledger.store.reading() as connection:
-                told = approvals.facts_for(self.ledger, connection, key, action, change)
+                told = known.approval_facts(self.ledger, connection, key, action, change)
             return {**told, "votes": [*told.get("votes", ()), *tokens]}
 
-        question = Question(request_of() if asked is None else asked, facts or {}, known=known)
+        question = Question(request_of() if asked is None else asked, facts or {}, known=recorded)
         return next(iter(self.policy.decide_many([question], Circumstances(now_ns=now_ns))))
 
     def wait(self, asked: dict[str, Any] | None = None, facts: Mapping[str, Any] | None = None) -> Request:
@@ -114,7 +114,7 @@ class World:
     def opened(self, decision: Decision) -> Request:
         """Return the request that a pending decision waits for."""
         context, facts = decision.context, decision.facts
-        key = approvals.request_key(
+        key = known.request_key(
             decision.request, facts.get("repository"), context["action_digest"], context["change_digest"]
         )
         with self.ledger.store.writing() as connection:

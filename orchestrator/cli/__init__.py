@@ -11,7 +11,7 @@ from typing import NoReturn
 import click
 
 from orchestrator import __version__
-from orchestrator.errors import Exit, OrchError
+from orchestrator.errors import Exit, OrchError, UsageError
 
 _COMMANDS = {
     "evaluate": ("evaluate", "evaluate", "Ask what the packs say to an action; do nothing."),
@@ -61,8 +61,11 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="orch")
 @click.option("-v", "--verbose", count=True, help="As -vv: add the traceback to an error.")
-def orch(verbose: int) -> None:
+@click.pass_context
+def orch(context: click.Context, /, **_: object) -> None:
     """Decide by policy what agents, CI jobs and scheduled jobs may do for people."""
+    if sys.stdout is None and context.invoked_subcommand != "evaluate":  # which can write to files alone
+        raise UsageError("standard output is closed; nothing was done", advice="open it, or send it to /dev/null")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.errors import UsageError
+from orchestrator.errors import Exit, UsageError
 from orchestrator.settings import Settings
 
 if TYPE_CHECKING:
     from orchestrator.approvals import Request
-    from orchestrator.ballot import Roster
+    from orchestrator.ballot import Ballot, Roster
     from orchestrator.ledger.store import Ledger
+    from orchestrator.load import Loaded
+    from orchestrator.tally import Electorate
     from orchestrator.voter import Voter
 
 _LEDGER = click.option("--ledger", metavar="PLACE", help="A folder or postgresql://...; else ORCH_LEDGER.")
@@ -42,7 +44,9 @@ def approvals() -> None:
 
 @approvals.command(short_help="Show what waits; or one REQUEST whole. The default.")
 @click.argument("request", required=False)
-@click.option("-a", "--all", "is_all", is_flag=True, help="Requests that were used, too.")
+@click.option(
+    "-a", "--all", "is_all", is_flag=True, help="Requests that were used, and votes that count no longer, too."
+)
 @click.option("--for", "person", metavar="TYPE:ID", help="What this person could approve, by the roster.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @_PACKS
@@ -56,19 +60,20 @@ def show(*, request: str | None, is_all: bool, person: str | None, output: str, 
     from orchestrator import clock
     from orchestrator.approvals import find, waiting
     from orchestrator.ballot import concerns
-    from orchestrator.show.approvals import write, write_json
+    from orchestrator.show.approvals import View, write, write_json
 
-    settings, roster = _settings(given)
-    if person and not roster:
+    settings, loaded = _settings(given)
+    if person and not (loaded and loaded.roster):
         raise UsageError("--for asks the roster, and no packs are named", advice="name --packs, or set ORCH_PACKS")
     with _opened(settings) as ledger:
         found = [find(ledger, request)] if request else waiting(ledger, is_all=is_all)
+        view = View(_voters(ledger, loaded), clock.now_ns(), bool(request), is_all)
     if person:
-        found = [one for one in found if concerns(one, person, roster)]
+        found = [one for one in found if concerns(one, person, view.voters.roster)]
     if output == "json":
-        write_json(found, sys.stdout, roster, is_single=bool(request))
+        write_json(found, sys.stdout, view)
     elif found:
-        write(found, sys.stdout, roster, clock.now_ns(), is_whole=bool(request))
+        write(found, sys.stdout, view)
     else:
         click.echo("nothing waits for approval", err=True)
 
@@ -91,11 +96,11 @@ def github(*, pull: str, folder: str, api: str, **given: Any) -> None:  # noqa: 
     """
     from orchestrator.reviews import Source, read_reviews
 
-    settings, roster = _settings(given)
-    if not roster:
+    settings, loaded = _settings(given)
+    if not (loaded and loaded.roster):
         raise UsageError("no packs are named, so nobody knows whose login is whose", advice="name --packs")
     with _opened(settings) as ledger:
-        for line in read_reviews(ledger, Source.of(pull, api), Path(folder), roster):
+        for line in read_reviews(ledger, Source.of(pull, api), Path(folder), loaded.roster):
             _say(line)
 
 
@@ -159,42 +164,45 @@ def reject(request: str, **given: Any) -> None:  # noqa: ANN401  # options by na
 @click.argument("request")
 @_voting
 def revoke(request: str, **given: Any) -> None:  # noqa: ANN401  # options by name
-    """Take back your newest vote on REQUEST; an approval only while it was not used."""
+    """Take back your votes on REQUEST; an approval only while it was not used."""
     from orchestrator import ballot
     from orchestrator.approvals import find
-    from orchestrator.voter import own_vote
+    from orchestrator.voter import own_votes
 
-    settings, roster = _settings(given)
+    settings, loaded = _settings(given)
     with _opened(settings) as ledger:
         found = find(ledger, request)
-        who = _voter(given, roster)
-        cast = own_vote(found, who.by)
-        _show(found, roster)
-        word = "rejection" if cast.decision == "reject" else "approval"
-        _confirm(f"Revoke the {word} of {who.by} as {cast.role}?", is_sure=given["yes"])
-        ballot.revoke(ledger, found, cast, who.signer)
-    _say(f"revoked the {word} of {who.by} on request {found.id}")
+        voters = _voters(ledger, loaded)
+        who = _voter(given, voters.roster)
+        casts = own_votes(found, who, voters.roster)
+        _show(found, voters)
+        words = {"approve": "approval", "reject": "rejection"}
+        said = " and the ".join(sorted({f"{words[cast.decision]} as {cast.role}" for cast in casts}))
+        _confirm(f"Revoke the {said} of {who.by}?", is_sure=given["yes"])
+        for cast in casts:
+            ballot.revoke(ledger, found, cast, who.signer)
+    _say(f"revoked the {said} of {who.by} on request {found.id}")
 
 
 def _cast(named: str, decision: str, given: dict[str, Any]) -> None:
     from orchestrator import ballot, clock
     from orchestrator.approvals import find
+    from orchestrator.tally import tally
 
-    settings, roster = _settings(given)
+    settings, loaded = _settings(given)
     with _opened(settings) as ledger:
         request = find(ledger, named)
-        who = _voter(given, roster)
-        role = given["role"] or ballot.role_for(request, who.by, roster)
+        voters = _voters(ledger, loaded)
+        who = _voter(given, voters.roster)
+        stands = tally(request, voters, clock.now_ns())
+        missing = [one.ask.role for one in stands.standings if one.missing]
+        role = given["role"] or ballot.role_for(request, who.by, voters.roster, missing)
         expires_s = _duration(given["expires"]) if given["expires"] else ballot.lasting(request, role)
         vote = ballot.Ballot(who.by, role, decision, expires_s, given["note"])
-        against = list(ballot.objections(request, vote, who.signer.public, roster)) if roster else []
-        _show(request, roster)
-        if not roster:
-            click.echo("orch: note: no packs are named, so nobody checked whether this vote can count", err=True)
-        if against and not given["anyway"]:
-            raise UsageError(f"this vote cannot count: {'; '.join(against)}", advice="vote --anyway if you know better")
-        for one in against:
-            click.echo(f"orch: note: as things stand the vote cannot count: {_clean(one)}", err=True)
+        _show(request, voters)
+        _check(request, vote, who.signer.public, voters, is_anyway=given["anyway"])
+        for line in stands.said_by(who.by):
+            _note(f"{who.by} {line}")
         _confirm(f"{decision.capitalize()} this as {who.by}, in the role {role}?", is_sure=given["yes"])
         cast = ballot.vote(ledger, request, who.signer, vote)
     until = clock.format_time(clock.parse_time(cast.expires_at)) if decision == "approve" else ""
@@ -202,14 +210,39 @@ def _cast(named: str, decision: str, given: dict[str, Any]) -> None:
     _say(f"{who.by} {past} request {request.id} as {role}" + (f", until {until}" if until else ""))
 
 
-def _settings(given: dict[str, Any]) -> tuple[Settings, "Roster"]:
-    """Return the settings, and the roster of the packs they name; an empty one where they name none."""
+def _check(request: "Request", vote: "Ballot", public: bytes, voters: "Electorate", *, is_anyway: bool) -> None:
+    """Refuse a vote that cannot count, or say so; a rejection counts under every policy."""
+    from orchestrator import ballot
+
+    if not voters.roster:
+        _note("no packs are named, so nobody checked whether this vote can count")
+    changed = voters.changed(request) if vote.decision == "approve" else ""
+    against = list(ballot.objections(request, vote, public, voters.roster)) if voters.roster else []
+    advice = "vote --anyway if you know better"
+    if voters.is_outdated(request) and changed:
+        against, advice = [changed, *against], "run the `orch evaluate` again, then approve"
+    elif changed:
+        _note(f"{changed}, or they are another repository's; the vote counts under the former alone")
+    if against and not is_anyway:
+        raise UsageError(f"this vote cannot count: {'; '.join(against)}", advice=advice)
+    for one in against:
+        _note(f"as things stand the vote cannot count: {one}")
+
+
+def _settings(given: dict[str, Any]) -> tuple[Settings, "Loaded | None"]:
+    """Return the settings, and the policy of the packs they name; None where they name none."""
     settings = Settings.load({name: given[name] for name in ("packs", "ledger", "config")})
     if not settings.packs:
-        return settings, {}
+        return settings, None
     from orchestrator.load import load
 
-    return settings, load(settings, one_shot=True).roster
+    return settings, load(settings, one_shot=True)
+
+
+def _voters(ledger: "Ledger", loaded: "Loaded | None") -> "Electorate":
+    from orchestrator.tally import Electorate, electorate
+
+    return electorate(ledger, loaded.roster, loaded.digest, loaded.packs) if loaded else Electorate()
 
 
 def _opened(settings: Settings) -> "Ledger":
@@ -219,14 +252,14 @@ def _opened(settings: Settings) -> "Ledger":
 
 
 def _voter(given: dict[str, Any], roster: "Roster") -> "Voter":
-    from orchestrator.cli.key import passphrase_for
+    from orchestrator.cli.key import passphrases_of
     from orchestrator.voter import Asked, voter
 
     file = Path(given["file"]) if given["file"] else None
     if file and given["agent"]:
         raise UsageError("--key and --agent are both given", advice="leave one out")
     by = Settings.load({"subject": given["by"]}).subject if given["by"] else None
-    return voter(Asked(by, file, given["agent"]), roster, passphrase_for(given["passphrase_file"]))
+    return voter(Asked(by, file, given["agent"]), roster, passphrases_of(given["passphrase_file"]))
 
 
 def _duration(text: str) -> int:
@@ -238,11 +271,11 @@ def _duration(text: str) -> int:
         raise UsageError(f"--expires: {error}") from error
 
 
-def _show(request: "Request", roster: "Roster") -> None:
+def _show(request: "Request", voters: "Electorate") -> None:
     from orchestrator import clock
-    from orchestrator.show.approvals import write
+    from orchestrator.show.approvals import View, write
 
-    write([request], sys.stderr, roster, clock.now_ns(), is_whole=True)
+    write([request], sys.stderr, View(voters, clock.now_ns(), is_whole=True))
 
 
 def _confirm(question: str, *, is_sure: bool) -> None:
@@ -251,7 +284,12 @@ def _confirm(question: str, *, is_sure: bool) -> None:
     if not (sys.stdin and sys.stdin.isatty()):
         raise UsageError("there is no terminal to ask on", advice="look at the request above, then add --yes")
     if not click.confirm(_clean(question), err=True):
-        raise click.Abort
+        click.echo("orch: nothing was recorded", err=True)
+        raise click.exceptions.Exit(Exit.FAILED)
+
+
+def _note(text: str) -> None:
+    click.echo(f"orch: note: {_clean(text)}", err=True)
 
 
 def _clean(text: str) -> str:

@@ -98,7 +98,10 @@ def listing(*, kind: str | None, number: int, ledger: str | None, output: str, *
 @_LEDGER
 @_OUTPUT
 def show(name: str, *, raw: bool, ledger: str | None, output: str) -> None:
-    """Show the evidence whose id begins with ID; its report is looked at when it is written, and must be unchanged."""
+    """Show the evidence whose id begins with ID; -o json has its digests whole.
+
+    Its report is looked at when it is written, and must be unchanged.
+    """
     from orchestrator.evidence import find
     from orchestrator.ledger.open import open_ledger
     from orchestrator.show import evidence as show
@@ -114,4 +117,4 @@ def show(name: str, *, raw: bool, ledger: str | None, output: str) -> None:
     if output == "json":
         show.write_json(found, sys.stdout)
     else:
-        show.write_one(found, sys.stdout)
+        show.write_one(found, sys.stdout, shutil.get_terminal_size((80, 24)).columns)

@@ -1,7 +1,7 @@
 """`orch key`: the key that a person's votes are signed with."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -10,6 +10,7 @@ from orchestrator.errors import UsageError
 
 _FILE = click.argument("file", required=False, type=click.Path(path_type=Path))
 _PASSPHRASE = click.option("--passphrase-file", metavar="FILE", help="Where the passphrase is; its first line counts.")
+_ATTEMPTS = 3
 _MIN_PASSPHRASE, _MAX_PASSPHRASE = 8, 1024
 
 
@@ -54,21 +55,24 @@ def show(*, file: Path | None, agent: bool, passphrase_file: str | None) -> None
             _print(held.public, held.comment)
         return
     source = file or keys.default_file()
-    secret = passphrase_for(passphrase_file)(source) if keys.is_locked(source) else None
-    _print(keys.load_key(source, secret).public, "")
+    _print(keys.open_key(source, passphrases_of(passphrase_file)).public, "")
 
 
-def passphrase_for(file: str | None) -> Callable[[Path], bytes]:
-    """Return what gives a key's passphrase: the first line of a file, else what is typed on the terminal."""
+def passphrases_of(file: str | None) -> Callable[[Path], Iterator[bytes]]:
+    """Return what gives a key's passphrase: the first line of a file, else what is typed on the terminal, thrice."""
 
-    def ask(locked: Path) -> bytes:
+    def ask(locked: Path) -> Iterator[bytes]:
         if file:
-            return _first_line(file)
+            yield _first_line(file)
+            return
         if not (sys.stdin and sys.stdin.isatty()):
             raise UsageError(
                 f"the key {str(locked)!r} wants a passphrase, and there is no terminal", advice="name --passphrase-file"
             )
-        return str(click.prompt(f"Passphrase of {locked}", hide_input=True, err=True)).encode()
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                click.echo("orch: the key does not open with this passphrase; try again", err=True)
+            yield str(click.prompt(f"Passphrase of {locked}", hide_input=True, err=True)).encode()
 
     return ask
 
@@ -110,4 +114,13 @@ def _print(public: bytes, comment: str) -> None:
 
     words = terminal(comment)
     click.echo(keys.ssh_line(public, words))
-    click.echo(f"\nin the roster:\n  {keys.roster_line(public)}", err=True)
+    click.echo(f"\nin the roster, as a new entry:\n  {keys.roster_line(public, _subject(words))}", err=True)
+    click.echo(f"or in your entry there:\n  {keys.keys_entry(public)}", err=True)
+
+
+def _subject(comment: str) -> str:
+    """Return whom a comment like `bob@acme.com` names."""
+    login, at, _ = comment.partition("@")
+    return (
+        f"user:{login}" if at and login.isascii() and login.replace("-", "").replace(".", "").isalnum() else "user:you"
+    )

@@ -30,6 +30,7 @@ def export(file: Path, output: str, ledger: str | None, **given: Any) -> None:  
     A copy of the verifier is in it, for reading. The auditor should get verifier and key from you on another way.
     """
     from orchestrator import clock
+    from orchestrator.ledger import offline
     from orchestrator.ledger.export import Options
     from orchestrator.ledger.export import export as write
     from orchestrator.ledger.open import open_ledger
@@ -53,7 +54,7 @@ def export(file: Path, output: str, ledger: str | None, **given: Any) -> None:  
         click.echo(json_text({**said, "head": done.head.note}, indent=2))
         return
     which = f"all {done.events:,}" if done.is_whole else f"{done.events:,} of {done.head.size:,}"
-    size = f"{done.artifacts:,} artifacts; {done.size_bytes:,} bytes"
+    size = f"{offline.many(done.artifacts, 'artifact')}; {done.size_bytes:,} bytes"
     click.echo(f"{which} events; {size}")
     click.echo(f"key {done.key}")
     if done.unanchored:
@@ -62,8 +63,8 @@ def export(file: Path, output: str, ledger: str | None, **given: Any) -> None:  
 
 @click.command("verify-export", short_help="Check such a file, with neither database nor network.")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--key", metavar="KEY", help="The key that signs the ledger's heads; else this machine's own ledger's.")
-@click.option("--head", metavar="FILE", type=click.Path(path_type=Path), help="A tree head that was kept elsewhere.")
+@click.option("--key", metavar="KEY", help="What signs the ledger's heads, or a file with it; else this machine's own.")
+@click.option("--head", metavar="FILE", type=click.Path(path_type=Path), help="A head that was kept: of `heads show`.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @_LEDGER
 @click.pass_context

@@ -121,7 +121,7 @@ def sign(*, output: str, ledger: str | None) -> None:
     if output == "json":
         click.echo(json.dumps(head.as_json(), indent=2))
     else:
-        verification.write_heads([head], sys.stdout)
+        verification.write_signed(head, sys.stdout)
 
 
 @heads.command(short_help="Print a head, to be kept elsewhere.")

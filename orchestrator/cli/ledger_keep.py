@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.errors import Exit, UsageError
+from orchestrator.errors import Exit, OrchError, UsageError
 from orchestrator.settings import Settings
 
 _LEDGER = click.option("--ledger", metavar="PLACE", help="A folder or postgresql://...; else ORCH_LEDGER.")
@@ -33,7 +33,9 @@ def backup(context: click.Context, /, folder: Path, ledger: str | None, output: 
 
         click.echo(json_text(done._asdict(), indent=2))
     else:
-        click.echo(f"{done.events:,} events, {done.artifacts:,} artifacts, {done.size_bytes:,} bytes in {folder}")
+        click.echo(f"{_counted(done.events, done.artifacts)}, {done.size_bytes:,} bytes in {folder}")
+        if done.head:
+            click.echo("keep this head elsewhere; it shows whether a restored backup is whole:")
         click.echo(done.head.rstrip() if done.head else "no signed head yet: orch ledger heads sign")
     for digest in done.missing:
         click.echo(f"orch: the artifact {digest[:80]!r} was missing or damaged, and so it is in the backup", err=True)
@@ -52,14 +54,14 @@ def restore(folder: Path, ledger: str | None, *, replace: bool) -> None:
     Afterwards run orch ledger verify: what was recorded since the backup is lost, and the head last seen says so.
     """
     from orchestrator.ledger.backup import restore as bring_back
-    from orchestrator.ledger.open import default_folder
+    from orchestrator.ledger.open import default_folder, is_url
 
     place = Settings.load({"ledger": ledger}).ledger
-    if place and "://" in place:
+    if place and is_url(place):
         _restore_into_server(folder, place, is_replacing=replace)
         return
     done = bring_back(folder, Path(place) if place else default_folder(), is_replacing=replace)
-    click.echo(f"{done.backup.events:,} events, {done.backup.artifacts:,} artifacts in {done.folder}")
+    click.echo(f"{_counted(done.backup.events, done.backup.artifacts)} in {done.folder}")
     if done.kept:
         click.echo(f"what was there is in {done.kept}", err=True)
     if not done.has_key:
@@ -78,29 +80,44 @@ def _restore_into_server(folder: Path, place: str, *, is_replacing: bool) -> Non
             "--replace is for folders; a database server is given an empty database", advice="name another"
         )
     with open_ledger(str(folder), must_exist=True) as source, open_ledger(place, as_owner=True) as target:
-        done, artifacts = move(source, target), target.folder
-    click.echo(f"{done.events:,} events, {done.artifacts:,} artifacts")
-    click.echo(f"it cannot sign tree heads until its head.key is put into {artifacts}", err=True)
+        done = move(source, target)
+    click.echo(_counted(done.events, done.artifacts))
+    if not done.has_key:
+        click.echo(f"it cannot sign tree heads until its head.key is put into {done.folder}", err=True)
     for digest in done.missing:
         click.echo(f"orch: the artifact {digest[:80]!r} is missing or damaged in the backup", err=True)
     click.echo("next: orch ledger verify", err=True)
 
 
+def _counted(events: int, artifacts: int) -> str:
+    from orchestrator.show.wording import counted
+
+    return f"{counted(events, 'event')}, {counted(artifacts, 'artifact')}"
+
+
 @click.command(short_help="Make every table that follows from events again.")
 @_LEDGER
-def rebuild(ledger: str | None) -> None:
+@click.pass_context
+def rebuild(context: click.Context, /, ledger: str | None) -> None:
     """Make runs, approvals, budgets, evidence and every other table that follows from events again, out of the events.
 
-    All in one transaction, during which writers wait; the events themselves are never touched.
+    All in one transaction, during which writers wait; the events themselves are never touched. Exits with 6 if events
+    are gone that the tree of the ledger speaks of.
     """
     from orchestrator.ledger.open import open_ledger
+    from orchestrator.ledger.rebuild import gone
     from orchestrator.ledger.rebuild import rebuild as make
 
     with open_ledger(Settings.load({"ledger": ledger}).ledger, must_exist=True, as_owner=True) as opened:
         count = make(opened, _progress if sys.stderr.isatty() else None)
+        lost = gone(opened)
     if sys.stderr.isatty():
         click.echo("\r\x1b[K", err=True, nl=False)
-    click.echo(f"made again from {count:,} events")
+    click.echo(f"made again from {count:,} events (decisions, of which no table comes, aside)")
+    if lost:
+        click.echo(f"orch: of {lost:,} more events, which are gone, nothing could be made", err=True)
+        click.echo("  next: orch ledger verify", err=True)
+    context.exit(int(Exit.UNDECIDABLE if lost else Exit.OK))
 
 
 def _progress(count: int) -> None:
@@ -140,7 +157,7 @@ def erase(
             _say(erasing.finish(opened))
             return
         _confirm(event or artifact or "", is_sure=yes)
-        by = actor or settings.subject or _user()
+        by = _named(actor) or settings.subject or _user()
         done = (
             erasing.erase_artifact(opened, artifact, reason or "", by)
             if artifact
@@ -150,6 +167,12 @@ def erase(
     _say(done.notes)
 
 
+def _named(actor: str | None) -> str | None:
+    if actor is not None and (not actor.isprintable() or not all(actor.partition(":"))):
+        raise UsageError(f"--by is {actor[:60]!r}; expected TYPE:ID", advice="--by user:alice")
+    return actor
+
+
 def _confirm(what: str, *, is_sure: bool) -> None:
     from orchestrator.show.escape import terminal
 
@@ -157,7 +180,8 @@ def _confirm(what: str, *, is_sure: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UsageError("nothing is erased unasked", advice="--yes says that you are sure")
-    click.confirm(f"Erase what {terminal(what)} says, for good?", abort=True, err=True)
+    if not click.confirm(f"Erase what {terminal(what)} says, for good?", err=True):
+        raise OrchError("nothing was erased, and nothing recorded")
 
 
 def _user() -> str:

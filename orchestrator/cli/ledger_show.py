@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.choices import Outcome
 from orchestrator.errors import UsageError
 from orchestrator.settings import Settings
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 _FORMATS = ("text", "json", "jsonl", "cloudevents")
 _USUAL = 50
+_MOST = 1_000_000_000
+_OUTCOMES = {one.value: one.value for one in Outcome} | {"allowed": "allow", "denied": "deny", "waiting": "pending"}
+"""As a decision says it, and as the timeline does."""
 
 
 @click.command(short_help="Show what was asked, decided, approved, spent and done.")
@@ -25,7 +29,7 @@ _USUAL = 50
     "--repo", "repository", default="", metavar="OWNER/NAME", help="Of this repository; * stands for any text."
 )
 @click.option("--action", default="", metavar="NAME", help="Of this action, as open_pr or call_tool.")
-@click.option("--outcome", default="", metavar="OUTCOME", help="Decided so: allow, deny or pending.")
+@click.option("--outcome", type=click.Choice([*_OUTCOMES]), help="Decided so.")
 @click.option(
     "--type", "kind", default="", metavar="TYPE", help="Of this type: decision, approval, budget.exceeded, ..."
 )
@@ -33,7 +37,7 @@ _USUAL = 50
 @click.option("--since", metavar="TIME", help="From then on: 2026-11-21T05:00:00Z, 2026-11-21, or 90s, 2h, 3d ago.")
 @click.option("--until", metavar="TIME", help="Before then; written as for --since.")
 @click.option(
-    "-n", "--number", "limit", type=click.IntRange(min=0), help=f"The newest so many; 0 for all. [default: {_USUAL}]"
+    "-n", "--number", "limit", type=click.IntRange(0, _MOST), help=f"The newest so many; 0 for all. [default: {_USUAL}]"
 )
 @click.option("-f", "--follow", is_flag=True, help="Go on showing what is added, until Ctrl-C.")
 @click.option("-o", "--output", type=click.Choice(_FORMATS), default="text", show_default=True)
@@ -64,7 +68,7 @@ def _filter(given: dict[str, Any]) -> "Filter":
         run=given["run"],
         repository=given["repository"],
         action=given["action"],
-        outcome=given["outcome"],
+        outcome=_OUTCOMES[given["outcome"]] if given["outcome"] else "",
         type=given["kind"],
         actor=given["actor"],
         since_ns=since_text(given["since"], now) if given["since"] else None,
@@ -91,6 +95,7 @@ def _show_one(ledger: "Ledger", name: str, output: str) -> None:
 
 def _show_many(ledger: "Ledger", wanted: "Filter", output: str, *, is_following: bool) -> None:
     from orchestrator.ledger.follow import Window, followed
+    from orchestrator.show.escape import terminal
     from orchestrator.show.timeline import Timeline
     from orchestrator.show.timeline_json import write
 
@@ -101,10 +106,17 @@ def _show_many(ledger: "Ledger", wanted: "Filter", output: str, *, is_following:
     if window.has_more:
         click.echo(f"the newest {count:,}; -n 0 shows all", err=True)
     if not count and not is_following:
-        click.echo("nothing matches", err=True)
+        click.echo("nothing matches" + "".join(f"\n  {terminal(one)}" for one in _unknown(ledger, wanted)), err=True)
     for event in followed(ledger, wanted, window.seen) if is_following else ():
         timeline.write([event]) if output == "text" else write([event], sys.stdout, output)
         sys.stdout.flush()
+
+
+def _unknown(ledger: "Ledger", wanted: "Filter") -> list[str]:
+    from orchestrator.ledger.read import unknown
+
+    with ledger.store.reading() as connection:
+        return list(unknown(connection, wanted))
 
 
 def _page() -> "Page":

@@ -21,9 +21,12 @@ REF = "refs/orch/heads"
 """The ref unless another is named."""
 _TRIES = 5
 _WHO = ("-c", "user.name=orch", "-c", "user.email=orch@localhost", "-c", "user.useConfigOnly=false")
-_NETWORK = tuple(
-    part for name in ("https", "http", "ssh", "git", "file") for part in ("-c", f"protocol.{name}.allow=always")
+_NETWORK = (
+    *(part for name in ("https", "http", "ssh", "git", "file") for part in ("-c", f"protocol.{name}.allow=always")),
+    *("-c", "protocol.ext.allow=never"),  # a program that the checkout's configuration could name
 )
+_SENDS, _TAKES = "--upload-pack=git-upload-pack", "--receive-pack=git-receive-pack"
+"""The programs at the remote; else the checkout's configuration names them, and of a folder they run here."""
 _MODE = "100644"
 
 
@@ -80,10 +83,18 @@ def anchored(folder: Path, ref: str = REF) -> list[Held]:
     """Return every head that a ref keeps, newest first.
 
     Raises:
-        UsageError: there is no such ref or repository, or it keeps no heads.
+        LedgerError: there is no such ref yet.
+        UsageError: there is no repository, or the ref keeps no heads.
     """
     name = ref if ref.startswith("refs/") else f"{ref}^{{commit}}"
-    commits = git(["rev-list", "--end-of-options", name], folder).decode("ascii").split()
+    git(["rev-parse", "--git-dir"], folder)
+    try:
+        commits = git(["rev-list", "--end-of-options", name], folder).decode("ascii").split()
+    except GitError as error:
+        raise LedgerError(
+            f"there is no {shown(ref)} in {shown(str(folder))} yet",
+            advice=f"orch ledger heads anchor --git DIR makes {REF}; or fetch it: git fetch REMOTE {REF}:{REF}",
+        ) from error
     asked = "".join(f"{commit}:head\n{commit}:key\n" for commit in commits)
     found = _blobs(git(["cat-file", "--batch"], folder, given=asked.encode()), 2 * len(commits))
     held = []
@@ -100,7 +111,8 @@ def gathered(since: Sequence[str], checkout: Path | None, ref: str = REF) -> lis
     """Return the heads that somebody kept: of files or git refs by name, and of a whole ref where a checkout is named.
 
     Raises:
-        UsageError: a name is neither, or a file cannot be read.
+        LedgerError: a name is neither, or there is no such ref yet.
+        UsageError: a file cannot be read, there is no repository, or the ref keeps no heads.
     """
     held = []
     for name in since:
@@ -125,9 +137,9 @@ def _of_file(file: Path) -> Held:
 def _of_ref(name: str, folder: Path) -> list[Held]:
     try:
         return anchored(folder, name)
-    except GitError as error:
-        raise UsageError(
-            f"{shown(name)} is neither a file nor a git ref that keeps heads: {error}",
+    except (GitError, LedgerError) as error:
+        raise LedgerError(
+            f"{shown(name)} is neither a file nor a git ref that keeps heads",
             advice="name a file of `orch ledger heads show`, or a ref of the checkout that --git names",
         ) from error
 
@@ -170,11 +182,21 @@ def _tip(ref: str, folder: Path) -> str | None:
 
 def _fetched(ref: str, remote: str, folder: Path) -> str | None:
     """Return where the remote's ref stands, its objects fetched; None where it has none."""
-    said = git([*_NETWORK, "ls-remote", "--end-of-options", remote, ref], folder).decode("utf-8", "replace")
+    said = git([*_NETWORK, "ls-remote", _SENDS, "--end-of-options", remote, ref], folder).decode("utf-8", "replace")
     names = dict(line.split("\t", 1)[::-1] for line in said.splitlines() if "\t" in line)
     if ref in names:
         git(
-            [*_NETWORK, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--end-of-options", remote, ref],
+            [
+                *_NETWORK,
+                "fetch",
+                _SENDS,
+                "--quiet",
+                "--no-tags",
+                "--no-write-fetch-head",
+                "--end-of-options",
+                remote,
+                ref,
+            ],
             folder,
         )
     return names.get(ref)
@@ -209,7 +231,7 @@ def _is_kept(ledger: Ledger, head: heads.Head, key: str, last: Held) -> bool:
     if said.checkpoint.size > head.size:
         raise LedgerError(
             f"the ledger has {head.size} events; {last.source} was signed over {said.checkpoint.size}",
-            advice="its end was cut off, or an old backup was restored; run orch ledger verify --git",
+            advice="its end was cut off, or an old backup was restored: docs/ledger-use.md, Backup and restore",
         )
     with ledger.store.reading() as connection:
         roots = heads.roots_at(connection, said.checkpoint.size, head.size)
@@ -246,7 +268,7 @@ def _commit(head: heads.Head, key: str, parent: str | None, folder: Path) -> str
 
 
 def _push(commit: str, ref: str, remote: str, folder: Path) -> None:
-    git([*_NETWORK, "push", "--quiet", "--no-signed", "--end-of-options", remote, f"{commit}:{ref}"], folder)
+    git([*_NETWORK, "push", _TAKES, "--quiet", "--no-signed", "--end-of-options", remote, f"{commit}:{ref}"], folder)
 
 
 def _blobs(answer: bytes, count: int) -> Sequence[str | None]:

@@ -70,7 +70,8 @@ def backup(ledger: Ledger, folder: Path) -> Backup:
     with _emerging(folder) as made:
         with translated(file):
             _copy_database(file, made / FILE, is_in_use=True)
-        missing = copy_artifacts(_artifacts_in(made / FILE), ledger.folder, made)
+            wanted = _artifacts_in(made / FILE)
+        missing = copy_artifacts(wanted, ledger.folder, made)
         found = _look(made)
     return found._replace(folder=folder, missing=missing)
 
@@ -100,7 +101,8 @@ def restore(source: Path, folder: Path, *, is_replacing: bool = False) -> Restor
     with _emerging(folder, aside=kept) as made:
         with translated(source / FILE):
             _copy_database(source / FILE, made / FILE, is_in_use=os.path.lexists(source / f"{FILE}-wal"))
-        missing = copy_artifacts(_artifacts_in(made / FILE), source, made)
+            wanted = _artifacts_in(made / FILE)
+        missing = copy_artifacts(wanted, source, made)
         found = _look(made)
         has_key = _take_key(folder, made, found.ledger_id)
     return Restored(found._replace(folder=source, missing=missing), folder, kept, has_key)
@@ -217,7 +219,7 @@ def _look(folder: Path) -> Backup:
 
 def _sweep_log(file: Path) -> None:
     """Leave one file: closing the last connection takes the write-ahead log into it."""
-    with closing(sqlite3.connect(file)) as raw:
+    with translated(file), closing(sqlite3.connect(file)) as raw:
         raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 

@@ -15,7 +15,8 @@ LEDGER_CHAIN = "ledger:"
 """The chain of events about the ledger itself."""
 COLUMNS = ("run_id", "run_seq", "type", "time", "actor", "subject", "repository", "action", "outcome", "would", "point")
 """Projected columns of a header, in the order of the table; `id` comes before them."""
-_KEYS = {"run_id": "runid", "run_seq": "runseq"}
+_KEYS = ("runid", "runseq", *COLUMNS[2:])
+"""What a header calls these columns."""
 _INTEGERS = frozenset({"runseq", "datasize"})
 _HEADER_KEYS = frozenset(
     {
@@ -125,7 +126,8 @@ def header_problem(fields: Mapping[str, Any]) -> str:
 
 def columns(fields: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return what the table keeps of a header for searching, in the order of `COLUMNS`."""
-    return tuple(fields.get(_KEYS.get(name, name), "") for name in COLUMNS)
+    get = fields.get
+    return tuple([get(key, "") for key in _KEYS])
 
 
 def leaf_hash(header: bytes) -> bytes:

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import islice
+from types import TracebackType
 from typing import NamedTuple, Self
 
 from orchestrator.ledger.event import Event
@@ -43,14 +44,18 @@ class Window:
         self.seen = Seen(0, OrderedDict())
 
     def __enter__(self) -> Self:
-        self._connection = self._open.enter_context(self._ledger.store.reading())
-        newest = self._connection.execute("SELECT n, id FROM events ORDER BY n DESC LIMIT ?", (_LOOK_BACK,))
-        for n, event_id in reversed(newest):
-            self.seen = self.seen.with_(n, event_id)
+        with ExitStack() as opening:  # an error here leaves through the store, which says what it means
+            self._connection = opening.enter_context(self._ledger.store.reading())
+            newest = self._connection.execute("SELECT n, id FROM events ORDER BY n DESC LIMIT ?", (_LOOK_BACK,))
+            for n, event_id in reversed(newest):
+                self.seen = self.seen.with_(n, event_id)
+            self._open = opening.pop_all()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._open.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
 
     def __iter__(self) -> Iterator[Event]:
         rows = numbered(self._connection, self._wanted)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from orchestrator.errors import UsageError
-from orchestrator.ledger.open import open_ledger
+from orchestrator.ledger.open import is_url, open_ledger
 from orchestrator.ledger.postgres import work_on
 from orchestrator.ledger.postgres_setup import WRITERS, Role, check_role, row
 from orchestrator.ledger.postgres_setup import grant as grant_to
@@ -39,9 +39,9 @@ def initialise(url: str | None, *, writers: Sequence[str] = (), readers: Sequenc
 
     Raises:
         LedgerError: as `open_ledger` and `grant`.
-        UsageError: the ledger is a folder.
+        UsageError: the ledger is a folder, or a role is none.
     """
-    if not url or "://" not in url:
+    if not url or not is_url(url):
         raise UsageError(
             "this is for a ledger on PostgreSQL; a folder needs no preparation",
             advice="name it: --ledger postgresql://...",
@@ -61,7 +61,8 @@ def grant(ledger: Ledger, role: Role) -> None:
     """Let a role read the ledger, and add to it if it may write; whatever else it could do here is taken away.
 
     Raises:
-        LedgerError: there is no such role, it owns the ledger or is a superuser, or this connection may not grant.
+        UsageError: there is no such role.
+        LedgerError: it owns the ledger or is a superuser, or this connection may not grant.
     """
     raw = work_on(ledger.store)
     with translated(ledger.store.url), raw.transaction():  # type: ignore[attr-defined]  # a PostgresStore, as work_on saw

@@ -7,9 +7,10 @@ by `masking`. Part of the hot path.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from orchestrator.digest import canonical
 from orchestrator.errors import LedgerError
 from orchestrator.ledger.needles import secrets_of
-from orchestrator.ledger.search import hits_in_text, hits_in_value
+from orchestrator.ledger.search import Hits, hits_in_json, hits_in_text, written
 
 _UTF8_BYTES = 4 * 1024 * 1024
 """Larger data is searched byte by byte: as text it may take four times the memory."""
@@ -34,13 +35,27 @@ class Mask(NamedTuple):
             LedgerError: it cannot be searched; it must not be written then.
         """
         try:
-            if not (hits := hits_in_value(value, self.secrets)):
-                return value
-            from orchestrator.ledger.masking import masked_value
-
-            return masked_value(value, hits)
+            return _hidden(value, hits_in_json(written(value), self.secrets))
         except Exception as error:
             raise _failed(error) from error
+
+    def value_and_bytes(self, value: Any) -> tuple[Any, bytes]:  # noqa: ANN401  # JSON
+        """Return what `value` gives, and its canonical bytes: written out once where nothing is to be hidden.
+
+        Raises:
+            LedgerError: as `value`.
+            ValueError: it has no canonical form, with its secrets hidden.
+        """
+        try:
+            body = canonical(value)
+        except ValueError:  # what has no form may be a secret
+            hidden = self.value(value)
+            return hidden, canonical(hidden)
+        try:
+            hidden = _hidden(value, hits_in_json(body.decode(), self.secrets))
+        except Exception as error:
+            raise _failed(error) from error
+        return hidden, body if hidden is value else canonical(hidden)
 
     def text(self, text: str) -> str:
         """Return a text with every secret in it hidden.
@@ -78,6 +93,14 @@ class Mask(NamedTuple):
             raise
         except Exception as error:
             raise _failed(error) from error
+
+
+def _hidden(value: Any, hits: Hits) -> Any:  # noqa: ANN401  # JSON
+    if not hits:
+        return value
+    from orchestrator.ledger.masking import masked_value
+
+    return masked_value(value, hits)
 
 
 def _failed(error: Exception) -> LedgerError:

@@ -4,11 +4,14 @@ So every chain, head and export stays valid. The projections are made again ther
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from orchestrator import place
 from orchestrator.errors import LedgerError, UsageError
-from orchestrator.ledger.backup import copy_artifacts
+from orchestrator.ledger.backup import KEY, copy_artifacts
 from orchestrator.ledger.event import COLUMNS
 from orchestrator.ledger.rebuild import rebuild_in
 from orchestrator.ledger.store import Connection, Ledger
@@ -29,6 +32,10 @@ class Moved(NamedTuple):
     artifacts: int
     missing: tuple[str, ...]
     """Artifacts that were not there, or not what they should be."""
+    folder: Path
+    """Where artifacts lie now, and the key that signs heads belongs."""
+    has_key: bool
+    """Whether a key lies there."""
 
 
 def move(source: Ledger, target: Ledger) -> Moved:
@@ -54,7 +61,18 @@ def move(source: Ledger, target: Ledger) -> Moved:
             write.execute("UPDATE meta SET value = ? WHERE name = 'ledger_id'", (source.id,))
             rebuild_in(write)
         artifacts = read.execute("SELECT digest, size FROM artifacts ORDER BY digest")
-    return Moved(count, len(artifacts), copy_artifacts(artifacts, source.folder, target.folder))
+    folder = _renamed(target, source.id)
+    missing = copy_artifacts(artifacts, source.folder, folder)
+    return Moved(count, len(artifacts), missing, folder, (folder / KEY).is_file())
+
+
+def _renamed(target: Ledger, ledger_id: str) -> Path:
+    """Return the folder of the ledger that the target is now; one that was named stays what it is."""
+    if target.folder.name != target.id:
+        return target.folder
+    with suppress(OSError):
+        target.folder.rmdir()
+    return place.private_dir(target.folder.with_name(ledger_id))
 
 
 def _copy(read: Connection, write: Connection) -> int:

@@ -7,7 +7,6 @@ each of the three places it may begin at), and as hex; `plain` undoes percent-en
 import os
 import re
 import sys
-from binascii import b2a_base64
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
@@ -63,13 +62,8 @@ class Needle(NamedTuple):
     """Whether the character behind it does."""
 
 
-class Needles(NamedTuple):
-    """Every spelling of every secret."""
-
-    literal: tuple[tuple[Needle, str], ...] = ()
-    """Each with its text."""
-    plain: tuple[tuple[str, str], ...] = ()
-    """Each as it is found in what `plain` gives, and as it was."""
+Plain = tuple[str, str]
+"""A spelling as it is found in what `plain` gives, and as it was."""
 
 
 def secrets_of(environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -88,10 +82,10 @@ def secrets_of(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=8)
-def needles(secrets: tuple[str, ...]) -> Needles:
-    """Return every spelling of `secrets`, made once."""
+def needles(secrets: tuple[str, ...]) -> tuple[tuple[Needle, ...], tuple[Plain, ...]]:
+    """Return every spelling of `secrets`: to be found as it is, and in what `plain` gives. Made once."""
     literal: dict[Needle, None] = {}
-    plains: dict[tuple[str, str], None] = {}
+    plains: dict[Plain, None] = {}
     for secret in secrets:
         is_word = secret.isalpha() and secret.isascii() and len(secret) < WORD
         for piece in _pieces(secret):
@@ -103,7 +97,7 @@ def needles(secrets: tuple[str, ...]) -> Needles:
             )
             spelled += [text.replace(" ", "+") for text in spelled if " " in text]  # as forms and queries write it
             plains |= dict.fromkeys((plain(text), text) for text in spelled if len(plain(text)) >= SHORTEST_NAMED)
-    return Needles(tuple((needle, needle.text) for needle in literal), tuple(plains))
+    return tuple(literal), tuple(plains)
 
 
 def plain(text: str) -> str:
@@ -212,6 +206,8 @@ def _pieces(secret: str) -> list[str]:
 
 
 def _encoded(data: bytes) -> Iterator[Needle]:
+    from binascii import b2a_base64
+
     for before in range(_ALIGNMENTS):
         text = b2a_base64(bytes(before) + data, newline=False).decode()
         core = text[-(-8 * before // 6) : 8 * (before + len(data)) // 6]

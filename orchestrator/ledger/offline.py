@@ -2,8 +2,10 @@
 
 One file, to be read by whoever relies on it: the standard library and `cryptography`, no database, no network, nothing
 of the bundle is written anywhere. Take this file and the key from somebody you trust, not out of the bundle.
+KEY is the key or a file that begins with it, NOTE a file of `orch ledger heads show` or of a signed note alone.
 
-Exit 0: verified; 1: something is not what was signed; 6: it cannot be told (no key was given, the file is no bundle).
+Exit 0: verified; 1: something is not what was signed; 6: it cannot be told (no key was given, the file is no bundle, or
+the head that was kept is none).
 The format is in docs/ledger-use.md and docs/ledger.md.
 """
 
@@ -12,6 +14,7 @@ import hashlib
 import json
 import re
 import sys
+import textwrap
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,6 +35,7 @@ _PROVES = """It proves: whoever holds the key signed a record that has exactly t
 neither headers nor payloads were changed since."""
 _NOT = """It does not prove: that what was recorded is true, that everything was recorded, that a clock was right, or
 that the holder of the key did not sign another history, too: hold it against a head kept elsewhere (--head)."""
+_FOLDED = textwrap.TextWrapper(80, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
 _NOT_SOME = (
     """Only some events are here: that there are no others is not proved, but within a chain said to be without gaps."""
 )
@@ -70,11 +74,20 @@ class Report(NamedTuple):
         return 1 if self.wrong else _CANNOT_TELL if self.unclear else 0
 
 
+def _opened(file: Path) -> BinaryIO:
+    if file.exists() and not file.is_file():  # a pipe or a device may have no end
+        raise Unclear("this is no plain file")
+    return file.open("rb")
+
+
 def check(file: Path, key: str | None = None, head: str | None = None) -> Report:
-    """Check a bundle; `key` and `head` are what was kept elsewhere. Never raises for what a bundle holds."""
-    checker = Checker(key, head)
+    """Check a bundle; `key` (or a file that begins with it) and `head` are what was kept elsewhere.
+
+    Never raises for what a bundle or a head holds.
+    """
+    checker = Checker(None if key is None else key_in(key), head)
     try:
-        with file.open("rb") as opened:
+        with _opened(file) as opened:
             checker.read(opened)
         checker.finish()
     except Wrong as error:
@@ -140,7 +153,25 @@ class Checker:
             if self._given_key is None:
                 self.unclear.append("no key was given, so it cannot be told who signed: --key, from somebody you trust")
             if self._held_text is not None:
-                self._held = signed_head(self._held_text, self._key, f"orch/{self._ledger}")
+                self._held = self._kept_head(*kept(self._held_text))
+
+    def _kept_head(self, key: str, note: str) -> Head | None:
+        """Return the head that was kept elsewhere; one that says nothing of this record is no proof against it."""
+        origin = f"orch/{self._ledger}"
+        try:
+            said = parse_note(note)
+        except Wrong:
+            self.unclear.append("the head that was kept is no signed checkpoint, as orch ledger heads show prints it")
+            return None
+        if said.origin != origin:
+            self.unclear.append(f"the head that was kept is of {shown(said.origin)}, the bundle of {shown(origin)}")
+        elif key and key != self._key:
+            raise Wrong("the head that was kept was kept with another key than the one that signed this")
+        elif not is_signed(said, self._key) and any(raw[:4] == parse_key(self._key)[1] for _, raw in said.signatures):
+            self.unclear.append("the head that was kept is damaged: its signature is not good")
+        else:
+            return signed_head(note, self._key, origin)
+        return None
 
     def _event(self, line: bytes) -> None:
         said = strict(line, f"event {self._count}")
@@ -236,11 +267,11 @@ class Checker:
         which = "all" if self.is_whole else f"{self._count:,} of the"
         yield f"ledger {shown(self._ledger)}: {which} {self._head.size:,} events under its head"
         yield f"signed with {self._key}" + ("" if self._given_key else " (as the bundle says)")
-        without = len(self._without_payload)
+        without = many(len(self._without_payload), "payload")
         left_out = "left out" if self._said.get("payloads") is not True else "erased"
-        yield f"{len(self._chains):,} chains, {len(self._gaps):,} with gaps; {without:,} payloads {left_out}"
+        yield f"{many(len(self._chains), 'chain')}, {len(self._gaps):,} with gaps; {without} {left_out}"
         if self._artifacts:
-            yield f"{self._artifacts:,} artifacts"
+            yield many(self._artifacts, "artifact")
 
 
 def members(opened: BinaryIO) -> Iterator[tuple[str, int]]:
@@ -329,18 +360,41 @@ def header_of(header: bytes, what: str) -> dict[str, Any]:
 
 def signed_head(note: str, key: str, origin: str) -> Head:
     """Return the head that a note is, once its signature is checked."""
+    head, (name, _, _) = parse_note(note), parse_key(key)
+    if head.origin != origin or name != origin:
+        raise Wrong(f"the head is of {shown(head.origin)}, the key of {shown(name)}; expected {shown(origin)}")
+    if not is_signed(head, key):
+        raise Wrong("the head is not signed with this key")
+    return head
+
+
+def is_signed(head: Head, key: str) -> bool:
+    """Return whether a head is signed with a key."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    head, (name, number, raw) = parse_note(note), parse_key(key)
-    if head.origin != origin or name != origin:
-        raise Wrong(f"the head is of {shown(head.origin)}, the key of {shown(name)}; expected {shown(origin)}")
+    name, number, raw = parse_key(key)
     try:
         (signature,) = [signature[4:] for who, signature in head.signatures if who == name and signature[:4] == number]
         Ed25519PublicKey.from_public_bytes(raw).verify(signature, head.text)
     except (ValueError, InvalidSignature):
-        raise Wrong("the head is not signed with this key") from None
-    return head
+        return False
+    return True
+
+
+def kept(text: str) -> tuple[str, str]:
+    """Return the key, or "", and the note of a head as it was kept: with its key in the first line, or alone."""
+    first, empty, rest = text.partition("\n\n")
+    return (first.strip(), rest) if empty and "\n" not in first else ("", text)
+
+
+def key_in(text: str) -> str:
+    """Return the key that a text is, or that a file of this name begins with."""
+    try:
+        with _opened(Path(text)) as opened:
+            return opened.readline(_MOST_SMALL).decode("utf-8", "replace").strip()
+    except (OSError, ValueError, Unclear):
+        return text
 
 
 def parse_note(note: str) -> Head:
@@ -359,7 +413,9 @@ def parse_key(key: str) -> tuple[str, bytes, bytes]:
     found = re.fullmatch(r"([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)", key.strip())
     raw = decoded(found[3]) if found else b""
     if found is None or len(raw) != _HASH + 1 or raw[:1] != b"\1":
-        raise Unclear(f"{shown(key)} is no key; expected name+id+key, as orch ledger heads show prints it")
+        raise Unclear(
+            f"{shown(key)} is neither a key, as orch ledger heads show prints it, nor a file that begins with one"
+        )
     if hashlib.sha256(found[1].encode() + b"\n" + raw).digest()[:4].hex() != found[2]:
         raise Unclear(f"the key {shown(key)} is mistyped or damaged")
     return found[1], bytes.fromhex(found[2]), raw[1:]
@@ -422,6 +478,11 @@ def shown(value: object) -> str:
     return ascii(value)[:80]
 
 
+def many(count: int, noun: str) -> str:
+    """Return a number of things in words."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def report_text(report: Report) -> str:
     """Return what was found, for a person."""
     word = {0: "VERIFIED", 1: "NOT WHAT WAS SIGNED", _CANNOT_TELL: "CANNOT TELL"}[report.exit_code]
@@ -430,18 +491,21 @@ def report_text(report: Report) -> str:
     told += [f"  {one}" for one in report.facts]
     if report.exit_code == 0:
         told += [_PROVES, _NOT] + ([] if report.is_whole else [_NOT_SOME])
-    return "\n".join(told) + "\n"
+    return "".join(f"{_FOLDED.fill(one)}\n" for one in told)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check the bundle that is named, say what was found, and return the exit code."""
     parser = argparse.ArgumentParser(description="Check an export of an orch ledger, offline.")
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("--key", help="the key that signs the ledger's heads: name+id+key, from somebody you trust")
+    parser.add_argument("--key", help="what signs the heads, from somebody you trust: name+id+key, or a file with it")
     parser.add_argument("--head", type=Path, help="a file with a tree head that was kept elsewhere")
     given = parser.parse_args(arguments)
-    held = given.head.read_text(encoding="utf-8", errors="replace") if given.head else None
-    report = check(given.bundle, given.key, held)
+    try:
+        held = given.head.read_text(encoding="utf-8", errors="replace") if given.head else None
+        report = check(given.bundle, given.key, held)
+    except OSError as error:
+        report = Report((), (f"the head {str(given.head)!r} cannot be read: {error.strerror or error}",), ())
     sys.stdout.write(report_text(report))
     return report.exit_code
 

@@ -4,7 +4,7 @@ Events get their leaves later, from whoever calls `sequence`: a tree that every 
 writers wait for one another. The tables lie in the schema `orch`; who owns them is `postgres_setup`'s concern.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -106,8 +106,10 @@ class PostgresStore:
             raise LedgerError(said)
 
 
-def open_postgres(url: str, folder: Path, mask: Mask, *, must_exist: bool = False, as_owner: bool = False) -> Ledger:
-    """Return the ledger at `url`; `folder` is where artifacts and the head's key lie.
+def open_postgres(
+    url: str, folder_of: Callable[[str], Path], mask: Mask, *, must_exist: bool = False, as_owner: bool = False
+) -> Ledger:
+    """Return the ledger at `url`; `folder_of` gives where artifacts and the head's key lie for a ledger's id.
 
     Tables are made, or brought to this version, only `as_owner` and unless `must_exist`.
 
@@ -115,20 +117,31 @@ def open_postgres(url: str, folder: Path, mask: Mask, *, must_exist: bool = Fals
         LedgerError: it cannot be reached, is not there, is older or newer than this orch, or `as_owner` is not true.
         UsageError: the URL cannot be read.
     """
-    try:
-        place.private_dir(folder)
-    except DecisionError as error:
-        raise LedgerError(f"there is no place for artifacts and keys: {error}", advice=error.advice) from error
     with translated(url):
         store = PostgresStore(url)
         try:
             ledger_id = store.ready(as_owner=as_owner and not must_exist)
             if as_owner:
                 postgres_setup.check_owner(store._raw, store.where)  # noqa: SLF001  # the same seam
+            folder = private_folder(folder_of(ledger_id))
         except BaseException:
             store.close()
             raise
     return Ledger(store, ledger_id, folder, mask, gives_leaves=False)
+
+
+def private_folder(folder: Path) -> Path:
+    """Return the folder for artifacts and keys, made where it is missing.
+
+    Raises:
+        LedgerError: it cannot be made or trusted.
+    """
+    try:
+        return place.private_dir(folder)
+    except DecisionError as error:
+        writable = "name a folder that you can write with ORCH_ARTIFACTS"
+        advice = writable if isinstance(error.__cause__, OSError) else error.advice
+        raise LedgerError(f"there is no place for artifacts and keys: {error}", advice=advice) from error
 
 
 def work_on(store: Any) -> "psycopg.Connection[Any]":  # noqa: ANN401  # any store

@@ -7,7 +7,7 @@ import psycopg
 from psycopg import sql
 
 from orchestrator.digest import new_id
-from orchestrator.errors import LedgerError
+from orchestrator.errors import LedgerError, UsageError
 from orchestrator.ledger.project import TABLES
 from orchestrator.ledger.psql import OLDEST_SERVER, SCHEMA
 from orchestrator.ledger.store import SCHEMA_VERSION
@@ -82,7 +82,13 @@ def _version(raw: "psycopg.Connection[Any]") -> int:
         0
     ]:
         return 0
-    return int(row(raw, "SELECT coalesce(max(value), '0') FROM meta WHERE name = 'format'")[0])
+    said = str(row(raw, "SELECT coalesce(max(value), '0') FROM meta WHERE name = 'format'")[0])
+    if not (said.isascii() and said.isdigit()):
+        raise LedgerError(
+            f"the ledger says that it has format {said[:40]!r}; expected a number",
+            advice="restore a backup; see docs/ledger-postgres.md",
+        )
+    return int(said)
 
 
 def _migrate(raw: "psycopg.Connection[Any]", where: str) -> None:
@@ -113,7 +119,8 @@ def check_role(raw: "psycopg.Connection[Any]", name: str) -> None:
     """Look whether a role is one that something can be kept from.
 
     Raises:
-        LedgerError: there is none, it owns the ledger, or it is a superuser.
+        UsageError: there is none.
+        LedgerError: it owns the ledger, or it is a superuser.
     """
     found = raw.execute(
         "SELECT rolsuper, pg_has_role(rolname, tableowner, 'MEMBER') FROM pg_roles, pg_tables"
@@ -121,7 +128,7 @@ def check_role(raw: "psycopg.Connection[Any]", name: str) -> None:
         (name, SCHEMA),
     ).fetchone()
     if found is None:
-        raise LedgerError(
+        raise UsageError(
             f"the server has no role {name!r}", advice="make it first: CREATE ROLE name LOGIN PASSWORD '...'"
         )
     if any(found):

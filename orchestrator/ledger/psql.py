@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from itertools import count
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import psycopg
 from psycopg import errors
@@ -57,10 +57,11 @@ _ADVICE: tuple[tuple[tuple[type[psycopg.Error], ...], str], ...] = (
     ((psycopg.IntegrityError, psycopg.DataError), "nothing was recorded"),
     (
         (psycopg.OperationalError, psycopg.InterfaceError),
-        "see that the server runs, and that host, user and password in ORCH_LEDGER are right",
+        "see that the server runs, and that host, user, database and password in the ledger's URL are right",
     ),
 )
 """The first that fits counts."""
+_PREPARE = "docs/ledger-postgres.md, Prepare, makes roles and database; or name another in the ledger's URL"
 
 
 class _Truth(Dumper):
@@ -160,7 +161,7 @@ def connected(url: str) -> "psycopg.Connection[Any]":
 
 
 def shown(url: str) -> str:
-    """Return where a ledger is, without its password: `postgresql://user@host:port/database`.
+    """Return where a ledger is, without its password: `postgresql://user@host:port/database`, or with `?host=FOLDER`.
 
     Raises:
         UsageError: the URL cannot be read; it is not repeated, for it may hold a password.
@@ -175,6 +176,9 @@ def shown(url: str) -> str:
     user, host, port = (f"{said.get(name) or ''}" for name in ("user", "host", "port"))
     who = f"{user}@" if user else ""
     at = f":{port}" if port else ""
+    if host.startswith("/"):
+        socket = f"?host={quote(host)}" + (f"&port={port}" if port else "")
+        return f"postgresql://{who}/{said.get('dbname') or ''}{socket}"
     return f"postgresql://{who}{host}{at}/{said.get('dbname') or ''}"
 
 
@@ -212,6 +216,8 @@ def _password(url: str) -> str:
 
 
 def _advice(error: "psycopg.Error") -> str:
+    if type(error) is psycopg.OperationalError and "does not exist" in str(error):  # of connecting: without a code
+        return _PREPARE
     for kinds, advice in _ADVICE:
         if isinstance(error, kinds):
             return advice

@@ -22,6 +22,9 @@ _OF_RUN = """(e.run_id = ? OR e.run_id IN (SELECT chain FROM requests WHERE run_
  OR e.id IN (SELECT event_id FROM evidence WHERE run_id = ?))"""
 _PREFIX = r"[0-9a-f][0-9a-f-]{3,35}"
 _SHOWN = 5
+_LISTED = 12
+_PARTS = {"run": "run_id", "repository": "repository", "type": "type", "action": "action", "actor": "actor"}
+"""Parts of a filter that may be mistyped, and where their values lie."""
 
 
 class Filter(NamedTuple):
@@ -63,6 +66,8 @@ class Around(NamedTuple):
     consequences: tuple[Event, ...]
     """The events that it led to: of its own chain, of the approval requests it opened, and its erasure."""
     erasure: Event | None
+    request_id: str = ""
+    """The approval request that a decision waits for or rests on; it may have opened for an earlier one."""
 
 
 def events(connection: Connection, wanted: Filter = Filter()) -> Iterator[Event]:  # noqa: B008  # an immutable value
@@ -162,6 +167,7 @@ def around(connection: Connection, event: Event) -> Around:
         cause=_by_id(connection, str(event.fields.get("causeid", ""))),
         consequences=(*led_to, *([erasure] if erasure else [])),
         erasure=erasure,
+        request_id=_request(connection, event),
     )
 
 
@@ -206,6 +212,19 @@ def conditions(wanted: Filter) -> tuple[list[str], list[Any]]:
     if wanted.after_n:
         found.append(("e.n > ?", (wanted.after_n,)))
     return [sql for sql, _ in found], [value for _, values in found for value in values]
+
+
+def unknown(connection: Connection, wanted: Filter) -> Iterator[str]:
+    """Yield a sentence for each of a filter's parts that no event of this ledger has: what there is instead."""
+    for part, column in _PARTS.items():
+        value = str(getattr(wanted, part))
+        said, parameters = conditions(Filter(**{part: value}))  # type: ignore[arg-type]  # a part that is a text
+        if not value or connection.execute(f"SELECT 1 FROM events e WHERE {said[0]} LIMIT 1", parameters):  # noqa: S608  # of constants
+            continue
+        newest = f"SELECT {column} FROM events WHERE {column} <> '' GROUP BY {column} ORDER BY max(n) DESC LIMIT ?"  # noqa: S608  # of constants
+        names = [str(name).removeprefix("orch.") for (name,) in connection.execute(newest, (_LISTED + 1,))]
+        there = ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
+        yield f"no event has the {part} {value[:60]!r}; there is: {there or 'none'}"
 
 
 def _like(text: str) -> str:
@@ -256,6 +275,16 @@ def _later(connection: Connection, event: Event) -> Iterator[Event]:
     chain = event.fields["runid"]
     for row in connection.stream(query, (chain, event.fields["runseq"], event.id)):
         yield decoded(row)
+
+
+def _request(connection: Connection, event: Event) -> str:
+    facts = (event.payload or {}).get("facts")
+    named = facts.get("request_id") if isinstance(facts, dict) else None
+    if not isinstance(named, str) or not connection.execute(
+        "SELECT 1 FROM events WHERE run_id = ? LIMIT 1", (f"request:{named}",)
+    ):
+        return ""
+    return named
 
 
 def _erasure(connection: Connection, event_id: str) -> Event | None:

@@ -29,6 +29,9 @@ SELECT e.id, e.header, p.body FROM events e LEFT JOIN payloads p ON p.event_id =
 WHERE e.type <> 'orch.decision' AND NOT EXISTS (SELECT 1 FROM leaves l WHERE l.event_id = e.id) ORDER BY e.n"""
 _ERASURES = """
 SELECT p.body FROM events e JOIN payloads p ON p.event_id = e.id WHERE e.type = 'orch.ledger.erased' ORDER BY e.n"""
+_GONE = """
+SELECT (SELECT count(*) FROM leaves WHERE NOT EXISTS (SELECT 1 FROM events WHERE events.id = leaves.event_id)),
+       (SELECT coalesce(max(size), 0) FROM heads) - (SELECT count(*) FROM leaves)"""
 _SHOWN_CHARS = 60
 _ONCE = "ON CONFLICT DO NOTHING"
 _MOST_REMEMBERED = 10_000
@@ -74,6 +77,13 @@ def rebuild_in(connection: Connection, progress: Progress | None = None) -> int:
         if progress is not None and count % _EVERY == 0:
             progress(count)
     return count
+
+
+def gone(ledger: Ledger) -> int:
+    """Return how many events the tree or its last head speaks of that are not there, so that no table has them."""
+    with ledger.store.reading() as connection:
+        without_event, without_leaf = connection.execute(_GONE)[0]
+    return int(without_event) + max(0, int(without_leaf))
 
 
 def differences(ledger: Ledger, connection: Connection) -> Iterator[str]:  # noqa: ARG001  # what a reader of any ledger gives

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
     import _sqlite3 as sqlite3  # the package around it loads datetime, which every decision would pay for
 
-FILE = "ledger.db"
+FILE, KEY = "ledger.db", "head.key"
 _SCHEMA = Path(__file__).parent / "sql" / "sqlite"
 _WAIT_S = 10.0
 _NETWORK = frozenset(
@@ -117,6 +117,8 @@ def open_sqlite(folder: Path, mask: Mask, *, must_exist: bool = False, is_defaul
         _prepare(folder)
     else:
         _look_at(file)
+    if is_new or not file.stat().st_size:
+        _refuse_successor(folder)
     with translated(file):
         raw = _connect(file)
         try:
@@ -155,7 +157,7 @@ def _advice(error: sqlite3.Error) -> str:
         return "free some space; nothing was lost, and nothing was recorded"
     if "readonly" in text or "unable to open" in text:
         return "see that the folder and the file can be written, or name another ledger with ORCH_LEDGER"
-    return "run `orch ledger verify`; docs/ledger.md describes how to restore a backup"
+    return "run `orch ledger verify`; docs/ledger-use.md describes how to restore a backup"
 
 
 def _connect(file: Path) -> sqlite3.Connection:
@@ -169,11 +171,22 @@ def _prepare(folder: Path) -> None:
     try:
         place.private_dir(folder)
     except DecisionError as error:
-        raise LedgerError(f"the ledger cannot be made: {error}", advice=error.advice) from error
+        writable = "name a folder that you can write with ORCH_LEDGER or --ledger; by default it lies in XDG_STATE_HOME"
+        advice = writable if isinstance(error.__cause__, OSError) else error.advice
+        raise LedgerError(f"the ledger cannot be made: {error}", advice=advice) from error
     if kind := _network(folder):
         raise LedgerError(
             f"the ledger's folder {str(folder)!r} lies on a network file system ({kind}), where SQLite loses records",
             advice="name a local folder with ORCH_LEDGER, or use postgresql:// for many machines",
+        )
+
+
+def _refuse_successor(folder: Path) -> None:
+    """Make no new ledger in the place of one that has gone: its heads would be signed with the key of that one."""
+    if (folder / KEY).exists():
+        raise LedgerError(
+            f"the ledger in {str(folder)!r} is gone, and its key {KEY} is still there",
+            advice="restore a backup (docs/ledger-use.md); or move the folder away, and a new ledger is made",
         )
 
 
@@ -233,7 +246,9 @@ def _ready(raw: sqlite3.Connection, file: Path, *, is_new: bool) -> str:
         _migrate(raw, version)
     found = _wait(lambda: raw.execute("SELECT value FROM meta WHERE name = 'ledger_id'").fetchone())
     if found is None:
-        raise LedgerError(f"the ledger {str(file)!r} has lost its name", advice="restore a backup; see docs/ledger.md")
+        raise LedgerError(
+            f"the ledger {str(file)!r} has lost its name", advice="restore a backup; see docs/ledger-use.md"
+        )
     return str(found[0])
 
 

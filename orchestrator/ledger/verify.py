@@ -155,17 +155,21 @@ class _Verification:
     def _not_proven(self, walked: Walked, anchored: int) -> Iterable[str]:
         yield from _ALWAYS
         if anchored < walked.events:
-            which = f"the last {walked.events - anchored} events" if anchored else "any of it"
+            which = f"the last {_many(walked.events - anchored, 'event')}" if anchored else "any of it"
             yield (
                 f"that {which} could not have been cut off, or rewritten by somebody with the database and head.key: "
                 "no head that is held elsewhere speaks for it"
             )
         if walked.erased:
-            yield f"what {walked.erased} erased payloads said"
+            yield f"what {_many(walked.erased, 'erased payload')} said"
         if self._options.headers_only:
             yield "that payloads, and the tables made of them, are as recorded: they were not read (--headers-only)"
         if not self._options.deep:
             with suppress(Exception):
                 count = self._connection.execute("SELECT count(*) FROM artifacts")[0][0]
                 if count:
-                    yield f"that {count} artifacts are still what their names say: they were not read (--deep)"
+                    yield f"that {_many(count, 'artifact')} still hold what was recorded: not read without --deep"
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -4,11 +4,12 @@ Memory holds the chains that are still open at that point, and no event.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
+from itertools import repeat
 from typing import Any, NamedTuple
 
-from orchestrator.digest import MAX_INTEGER
 from orchestrator.ledger.event import COLUMNS, first_head, parse_header
 from orchestrator.ledger.merkle import HASH_BYTES, Frontier
 from orchestrator.ledger.store import Connection, Ledger
@@ -31,10 +32,20 @@ _NO_PAYLOAD = (", NULL, NULL", "")
 _IN_TREE = f"""
 SELECT l.idx, l.event_id, l.hash, {_EVENT}%s FROM leaves l LEFT JOIN events e ON e.id = l.event_id
 LEFT JOIN chains c ON c.run_id = e.run_id %s ORDER BY l.idx"""  # noqa: S608  # constants
+_AT = "coalesce((SELECT {0} FROM {1} WHERE {0} = {2} AND {3} = {4}), (SELECT {0} FROM {1} WHERE {3} = {4}))"
+_IN_STEP = (
+    ("e.id = l.event_id", "e.n = " + _AT.format("n", "events", "l.idx + 1", "id", "l.event_id")),
+    ("p.event_id = e.id", "p.rowid = " + _AT.format("rowid", "payloads", "e.n", "event_id", "e.id")),
+)
+"""On SQLite rows mostly lie in the order of the leaves: looked for there first, where an index would lead all over."""
 _WITHOUT_LEAF = f"""
 SELECT -1, e.id, NULL, {_EVENT}%s FROM events e LEFT JOIN chains c ON c.run_id = e.run_id %s
 WHERE NOT EXISTS (SELECT 1 FROM leaves l WHERE l.event_id = e.id) ORDER BY e.run_id, e.run_seq"""  # noqa: S608  # constants
 _ERASURES = "SELECT p.body FROM events e JOIN payloads p ON p.event_id = e.id WHERE e.type = ?"
+_MOST_SHAPES = 64
+"""Of headers: which keys they have."""
+_ESCAPED = bytes(range(32)) + b"\\"
+"""What no text without escapes holds, as it stands in JSON, beside a quote."""
 _STRAYS = (
     ("payloads", "event_id", "id", "payload", "a payload has no event that names it"),
     ("chains", "run_id", "run_id", "chain", "the table of chains names one without events"),
@@ -65,8 +76,8 @@ class Walk:
         self._roots: dict[int, bytes] = {}
         self._frontier = Frontier()
         self._chains: dict[str, tuple[int, str, int]] = {}
-        """Chain to the next place in it, the hash of its last header and that one's number; what is whole was taken out."""
-        self._last_number = 0
+        """Chain to its next place, and the hash and number of its last header; what is whole was taken out."""
+        self._last_number = self._ordered = 0
         self._erasures: dict[str, str] = {}
         self._headers = _Headers()
         self._whole = self._payloads = self._erased = 0
@@ -78,23 +89,37 @@ class Walk:
         total = self._count("events")
         self._keep_roots()
         sequenced = 0
-        for read, row in enumerate(self._connection.stream(_IN_TREE % payload), 1):
+        for read, row in enumerate(self._connection.stream(self._in_tree(payload)), 1):
             sequenced += self._leaf(row, with_payloads=with_payloads)
             if progress is not None and read % _EVERY == 0:
                 progress(read, total)
         found = sequenced
-        floor = self._floor()
-        for row in self._connection.stream(_WITHOUT_LEAF % payload):
-            if self._gives_leaves:
-                self._add(Finding("leaf", "an event has no leaf in the tree", event=brief(row[3])))
-            elif row[_NUMBER] <= floor:
-                self._found(row, "leaf", "an event was passed over and will never have a leaf", f"number {row[_NUMBER]}")
-            self._event(row, with_payloads=with_payloads)
-            found += 1
+        if self._ordered < total:
+            found += self._unsequenced(payload, with_payloads=with_payloads)
         if found != total:
             self._add(Finding("leaf", "the tree holds an event more than once", f"{found} events", f"{total} events"))
         self._end(with_payloads=with_payloads)
         return Walked(total, sequenced, self._count("chains"), self._erased, self._roots)
+
+    def _in_tree(self, payload: tuple[str, str]) -> str:
+        query = _IN_TREE % payload
+        for by_index, in_step in _IN_STEP if self._gives_leaves else ():
+            query = query.replace(by_index, in_step)
+        return query
+
+    def _unsequenced(self, payload: tuple[str, str], *, with_payloads: bool) -> int:
+        """Judge the events that have no leaf, and return how many there are."""
+        count, floor = 0, self._floor()
+        for row in self._connection.stream(_WITHOUT_LEAF % payload):
+            if self._gives_leaves:
+                self._add(Finding("leaf", "an event has no leaf in the tree", event=brief(row[3])))
+            elif row[_NUMBER] <= floor:
+                self._found(
+                    row, "leaf", "an event was passed over and will never have a leaf", f"number {row[_NUMBER]}"
+                )
+            self._event(row, with_payloads=with_payloads)
+            count += 1
+        return count
 
     def _leaf(self, row: Sequence[Any], *, with_payloads: bool) -> bool:
         """Judge one leaf, and return whether it has an event."""
@@ -135,8 +160,7 @@ class Walk:
             self._found(row, "header", f"this is {error}", brief(header))
             self._chains[str(row[4])] = (row[5] + 1 if isinstance(row[5], int) else 0, head, row[_NUMBER])
         else:
-            get = fields.get
-            if row[3 : 3 + _WIDTH] != tuple([get(name, "") for name in _KEYS]):
+            if row[3 : 3 + _WIDTH] != tuple(map(fields.get, _KEYS, repeat(""))):
                 self._columns(row, fields)
             if fields["source"] != self._source:
                 self._found(row, "header", "the event is another ledger's", fields["source"], self._source)
@@ -180,6 +204,7 @@ class Walk:
             self._found(row, "column", what, str(number), f"more than {before}")
         elif self._gives_leaves:
             self._last_number = number
+            self._ordered += 1  # another event than all before it
 
     def _payload(self, row: Sequence[Any], fields: dict[str, Any]) -> None:
         salt, body, expected = row[-2], row[-1], fields.get("datahash")
@@ -235,13 +260,13 @@ class Walk:
 class _Headers:
     """Parses headers as `parse_header` does, several times faster: it knows the shapes that were good before.
 
-    A header without a backslash holds its texts as they stand, so its one canonical form is a template filled in.
+    A header without a backslash holds its texts as they stand, so its one canonical form is a pattern of its keys.
     """
 
     def __init__(self) -> None:
-        self._templates: dict[tuple[tuple[str, ...], tuple[type, ...]], str] = {}
-        """Keys and types of a header that was good, to its canonical form with a hole for each value."""
-        self._scan = json.JSONDecoder().raw_decode
+        self._patterns: list[tuple[re.Pattern[str], tuple[str, ...]]] = []
+        """Of a header that was good, with its keys; the last one that fitted comes first."""
+        self._shapes: set[tuple[str, ...]] = set()
 
     def parse(self, header: bytes) -> dict[str, Any]:
         """Return a header's fields.
@@ -249,33 +274,36 @@ class _Headers:
         Raises:
             ValueError: as `parse_header`.
         """
-        if b"\\" in header:
-            return parse_header(header)
         try:
             text = header.decode()
-            fields = self._scan(text)[0]
-            shape = (tuple(fields), tuple(map(type, fields.values())))
-            template = self._templates.get(shape)
-        except (ValueError, AttributeError, TypeError, RecursionError):
+        except UnicodeDecodeError:
             return parse_header(header)
-        if template is not None and _is_plain(fields) and template % tuple(fields.values()) == text:
-            return fields  # type: ignore[no-any-return]  # its keys and types are those of a good header
+        if len(header.translate(None, _ESCAPED)) != len(header):
+            return parse_header(header)
+        for at, (pattern, keys) in enumerate(self._patterns):
+            if found := pattern.fullmatch(text):
+                if at:
+                    self._patterns.insert(0, self._patterns.pop(at))
+                fields: dict[str, Any] = dict(zip(keys, found.groups(), strict=True))
+                fields["runseq"] = int(fields["runseq"])
+                if "datasize" in fields:
+                    fields["datasize"] = int(fields["datasize"])
+                return fields
+        return self._learned(header)
+
+    def _learned(self, header: bytes) -> dict[str, Any]:
         good = parse_header(header)
-        self._templates[shape] = "{" + ",".join(map(_hole, good.items())) + "}"
+        shape = tuple(good)
+        if shape not in self._shapes and len(self._shapes) < _MOST_SHAPES:
+            self._shapes.add(shape)
+            self._patterns.append((re.compile("{" + ",".join(map(_hole, good.items())) + "}"), shape))
         return good
 
 
-def _is_plain(fields: dict[str, Any]) -> bool:
-    """Return whether values are what every header may have, whatever its key: no empty text, no odd number."""
-    return (
-        "" not in fields.values()
-        and 0 < fields["runseq"] <= MAX_INTEGER
-        and 0 < fields.get("datasize", 1) <= MAX_INTEGER
-    )
-
-
 def _hole(member: tuple[str, Any]) -> str:
-    return f'"{member[0]}":%d' if isinstance(member[1], int) else f'"{member[0]}":"%s"'
+    """Return the pattern of one member: of an integer of at most 15 digits, of a text without escapes."""
+    key, value = member
+    return f'"{key}":([1-9][0-9]{{0,14}})' if isinstance(value, int) else f'"{key}":"([^"]+)"'
 
 
 def _erasures(connection: Connection) -> dict[str, str]:

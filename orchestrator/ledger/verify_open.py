@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.errors import LedgerError
 from orchestrator.ledger import verify_postgres
 from orchestrator.ledger.mask import Mask
-from orchestrator.ledger.open import default_folder, open_ledger
+from orchestrator.ledger.open import default_folder, is_url, open_ledger
 from orchestrator.ledger.sqlite import FILE, SqliteStore
 from orchestrator.ledger.store import SCHEMA_VERSION, Connection, Ledger
 from orchestrator.ledger.verify_report import Finding, Findings
@@ -17,7 +17,7 @@ from orchestrator.ledger.verify_report import Finding, Findings
 _SCHEMA = Path(__file__).parent / "sql" / "sqlite"
 _OBJECTS = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name"
 _CACHE_KIB = 65_536
-_BACKUP = "restore a backup; docs/ledger.md says how"
+_BACKUP = "restore a backup; docs/ledger-use.md says how"
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def opened(place: Ledger | str | None) -> Iterator[Ledger]:
     """
     if isinstance(place, Ledger):
         yield place
-    elif place and "://" in place:
+    elif place and is_url(place):
         with open_ledger(place, must_exist=True) as ledger:
             yield ledger
     else:
@@ -102,7 +102,7 @@ def check_database(ledger: Ledger, connection: Connection, findings: Findings, *
         return
     for (problem,) in connection.execute(f"PRAGMA {'quick' if is_quick else 'integrity'}_check(20)"):
         if problem != "ok":
-            findings.doubt(f"the database is damaged: {problem}")
+            findings.doubt(f"the database is damaged: {'; '.join(str(problem).splitlines())}")
     seen = _objects(connection.execute(_OBJECTS))
     with sqlite3.connect(":memory:") as fresh:
         for script in sorted(_SCHEMA.glob("*.sql")):

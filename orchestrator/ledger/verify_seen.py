@@ -51,7 +51,8 @@ def recall(ledger_id: str) -> Held | None:
     """
     file = file_of(ledger_id)
     try:
-        with file.open("rb") as opened:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe is not waited for
+        with open(descriptor, "rb") as opened:  # noqa: PTH123  # a descriptor
             text = opened.read(_MAX_BYTES).decode()
     except FileNotFoundError:
         return None

@@ -8,10 +8,11 @@ from orchestrator import clock
 from orchestrator.evidence import Evidence
 from orchestrator.proof import Added
 from orchestrator.show.escape import json_text, terminal
-from orchestrator.show.timeline import ago
+from orchestrator.show.timeline import ago, wrapped
 from orchestrator.show.wording import short_digest
 
 _ID = 8
+_HANG = 18
 _STYLES = {"pass": "green", "fail": "bold red"}
 
 
@@ -83,7 +84,10 @@ def write_table(rows: Sequence[Evidence], out: TextIO, width: int) -> None:
             Text(terminal(row.actor)),
             ago(row.at, now),
         )
-    Console(file=out, width=width, highlight=False).print(table)
+    console = Console(file=out, width=width, highlight=False)
+    with console.capture() as captured:
+        console.print(table)
+    out.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 
 def _of(row: Evidence) -> str:
@@ -91,8 +95,8 @@ def _of(row: Evidence) -> str:
     return f"{'change' if row.change_digest else 'action'} {digest.removeprefix('sha256:')[:12]}"
 
 
-def write_one(row: Evidence, out: TextIO) -> None:
-    """Write one piece of evidence whole."""
+def write_one(row: Evidence, out: TextIO, width: int) -> None:
+    """Write one piece of evidence; of digests what is enough to compare them, since JSON has them whole."""
     note = " (stated, so it does not count)" if row.is_claimed else ""
     out.write(f"{terminal(row.type)}: {row.result}{note}\n")
     lines: Iterable[tuple[str, object]] = (
@@ -103,13 +107,14 @@ def write_one(row: Evidence, out: TextIO) -> None:
         ("signed by", row.signed_by),
         ("repository", row.repository),
         ("run", row.run_id),
-        ("change", row.change_digest),
-        ("action", row.action_digest),
+        ("change", short_digest(row.change_digest)),
+        ("action", short_digest(row.action_digest)),
         ("commit", row.commit),
         ("tree", row.tree),
-        ("artifact", row.artifact),
+        ("artifact", short_digest(row.artifact)),
     )
     for name, value in (*lines, *sorted(row.summary.items())):
         if value not in ("", None):
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            out.write(f"  {name.replace('_', ' '):<15} {terminal(text)}\n")
+            lines_of = wrapped(terminal(text), width, _HANG, _HANG)
+            out.write(f"  {terminal(name.replace('_', ' ')):<{_HANG - 3}} " + f"\n{' ' * _HANG}".join(lines_of) + "\n")

@@ -100,9 +100,10 @@ def _decision(event: Event, payload: dict[str, Any]) -> Happening:
 
 
 def _why(context: dict[str, Any]) -> Iterator[str]:
-    """Yield the rules that objected, then what is owed; after a plain yes, who allowed it."""
+    """Yield the rules that still object, what blocks first, then what is owed; after a plain yes, who allowed it."""
     findings = _objects(context.get("findings"))
-    objections = [one for one in findings if one.get("effect") in {"deny", "require"} and not one.get("waived")] or [
+    unmet = {_text(one.get("id")) for one in _objects(context.get("obligations")) if one.get("status") != "met"}
+    objections = sorted((one for one in findings if _objects_still(one, unmet)), key=_gravity) or [
         one for one in findings if one.get("waived")
     ]
     shown = objections or [one for one in findings if context.get("outcome") == "allow"][:1]
@@ -117,8 +118,23 @@ def _why(context: dict[str, Any]) -> Iterator[str]:
         yield owed
 
 
+def _objects_still(finding: dict[str, Any], unmet: set[str]) -> bool:
+    """Whether a finding speaks against the request: a require all of whose obligations are met does not."""
+    asks = finding.get("asks")
+    is_met = finding.get("effect") == "require" and isinstance(asks, list) and asks and not unmet & set(map(str, asks))
+    return finding.get("effect") in {"deny", "require"} and not finding.get("waived") and not is_met
+
+
+def _gravity(finding: dict[str, Any]) -> tuple[bool, bool, bool]:
+    is_mild = finding.get("mode") == "warn"
+    return finding.get("level") == "advisory", is_mild, finding.get("effect") != "deny"
+
+
 def _owed(context: dict[str, Any]) -> Iterator[str]:
+    """Yield what is not met."""
     for one in _objects(context.get("obligations")):
+        if one.get("status") == "met":
+            continue
         said, name = _object(one.get("properties")), _text(one.get("id"))
         if one.get("type") == "approval":
             given = said.get("votes")
@@ -129,7 +145,7 @@ def _owed(context: dict[str, Any]) -> Iterator[str]:
                 f"{spent} of {said.get('limit')}" if spent is not None else f"at most {said.get('limit')}"
             )
         else:
-            yield f"{name} {_text(one.get('status'))}"
+            yield f"{name} {'failed' if said.get('failed') else _text(one.get('status'))}"
 
 
 def _requested(event: Event, payload: dict[str, Any]) -> Happening:
@@ -171,7 +187,8 @@ def _evidence(event: Event, payload: dict[str, Any]) -> Happening:
     said = _text(summary) or ", ".join(
         f"{name} {value}" for name, value in _object(summary).items() if isinstance(value, str | int)
     )
-    parts = (f"{_text(payload.get('type'))}: {result}", _text(payload.get("tool")))
+    run = f"run {_text(payload.get('run_id'))}" if payload.get("run_id") else ""
+    parts = (f"{_text(payload.get('type'))}: {result}", _text(payload.get("tool")), run)
     return Happening("EVIDENCE", tone, _who(event), parts, (said,) if said else ())
 
 
@@ -184,7 +201,8 @@ def _obligation(event: Event, payload: dict[str, Any]) -> Happening:
 
 def _reserved(event: Event, payload: dict[str, Any]) -> Happening:
     counters = _objects(payload.get("counters"))
-    parts = tuple(f"{amount(one.get('estimate'))} {_text(one.get('meter'))} per {_scope(one)}" for one in counters)
+    used = [one for one in counters if one.get("estimate")] or counters
+    parts = tuple(f"{amount(one.get('estimate'))} {_text(one.get('meter'))} per {_scope(one)}" for one in used)
     return Happening("RESERVED", "plain", _who(event), parts)
 
 
@@ -196,19 +214,20 @@ def _scope(counter: dict[str, Any]) -> str:
 def _charged(event: Event, payload: dict[str, Any]) -> Happening:
     state = str(event.fields["type"]).rpartition(".")[2]
     word = {"started": "STARTED", "settled": "SPENT", "released": "RELEASED", "expired": "LAPSED"}.get(state, "BUDGET")
-    charged = tuple(f"{amount(value)} {name}" for name, value in _object(payload.get("charged")).items())
+    amounts = _object(payload.get("charged"))
+    used = {name: value for name, value in amounts.items() if value} or amounts
+    charged = tuple(f"{amount(value)} {name}" for name, value in used.items())
     return Happening(word, "plain", _who(event), (*charged, f"reservation {_text(payload.get('reservation_id'))[:8]}"))
 
 
 def _alert(event: Event, payload: dict[str, Any]) -> Happening:
     is_over = str(event.fields["type"]).endswith("exceeded")
-    spent, held, limit = (payload.get(name) for name in ("spent", "reserved", "limit"))
-    what = f"{_text(payload.get('meter'))} per {_scope(payload)}: {amount(spent)} of {amount(limit)} spent"
-    parts = (
-        what,
-        f"{amount(held)} reserved" if held else "",
-        f"{amount(payload.get('asked'))} asked" if is_over else "",
-    )
+    spent, held, limit, asked = (payload.get(name) for name in ("spent", "reserved", "limit", "asked"))
+    if not is_over and type(held) is int and type(asked) is int:
+        held += asked  # it was given, and is held by now
+    used = f"{amount(spent)} spent" + (f" + {amount(held)} held" if held else "")
+    what = f"{_text(payload.get('meter'))} per {_scope(payload)}: {used} of {amount(limit)}"
+    parts = (what, f"{amount(asked)} asked" if is_over else "")
     return Happening("STOPPED" if is_over else "NEARLY", "bad" if is_over else "wait", _who(event), parts)
 
 

@@ -57,6 +57,8 @@ class Timeline:
         self._page = page
         self._day = ""
         self._run: str | None = None
+        self._votes: dict[str, str] = {}
+        self._policies: dict[str, str] = {}
 
     def write(self, events: Iterable[Event]) -> int:
         """Write events and return how many there were.
@@ -66,8 +68,27 @@ class Timeline:
         """
         count = 0
         for count, event in enumerate(events, 1):  # noqa: B007  # counted for the caller
-            self._out.write("\n".join((*self._heading(event), *event_lines(event, self._page))) + "\n")
+            lines = event_lines(event, self._page, self._recalled(event))
+            self._out.write("\n".join((*self._heading(event), *lines)) + "\n")
         return count
+
+    def _recalled(self, event: Event) -> str:
+        """Return what an earlier event tells of this one: which vote is revoked, why a request is asked anew."""
+        said = {name: str(value) for name, value in (event.payload or {}).items()}
+        match event.fields["type"]:
+            case "orch.approval.voted":
+                what = "rejection" if said.get("decision") == "reject" else "approval"
+                at = str(event.fields["time"])[11:19]
+                self._votes[said.get("vote_id", "")] = f"the {what} as {said.get('role', '?')} of {at}"
+            case "orch.approval.revoked":
+                return self._votes.get(said.get("vote_id", ""), "")
+            case "orch.approval.requested":
+                name, policy = said.get("request_id", ""), said.get("policy_digest", "")
+                before = self._policies.get(name)
+                self._policies[name] = policy
+                if before is not None:
+                    return "asked anew" if before == policy else "the policy has changed"
+        return ""
 
     def _heading(self, event: Event) -> list[str]:
         page, lines = self._page, []
@@ -92,16 +113,21 @@ def run_name(event: Event) -> str:
             return "outside of a run"
         case "request":
             return f"approval request {rest}"
+        case "evidence":
+            return f"evidence of {rest}" if rest else "evidence"
     return f"run {chain}"
 
 
-def event_lines(event: Event, page: Page) -> list[str]:
-    """Return the lines of one event: time, what became of it, who, what; below it why, and what is owed."""
+def event_lines(event: Event, page: Page, recalled: str = "") -> list[str]:
+    """Return the lines of one event: time, what became of it, who, what; below it why, and what is owed.
+
+    `recalled` is what earlier events tell of it.
+    """
     told = happening(event)
     time = str(event.fields["time"])[11:19]
     word = told.word + " " * max(1, _WORD_WIDTH - len(told.word))
     plain = f"  {page.say(time)} {word}"
-    what = page.dot.join(page.say(part) for part in (told.who, *told.what) if part)
+    what = page.dot.join(page.say(part) for part in (told.who, *told.what, recalled) if part)
     first, *rest = wrapped(what, page.width - _ID_CHARS - 2, len(plain), _HANG)
     line = plain.replace(word, page.paint(told.tone, word), 1) + first
     gap = page.width - len(plain) - len(first) - _ID_CHARS

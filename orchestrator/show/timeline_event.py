@@ -1,5 +1,6 @@
 """One event of the record shown whole: what it says, its header, its payload as a tree, and what stands around it."""
 
+import re
 from collections.abc import Iterator
 from typing import Any, TextIO
 
@@ -7,10 +8,13 @@ from orchestrator.ledger.event import Event
 from orchestrator.ledger.read import Around
 from orchestrator.show import escape
 from orchestrator.show.timeline import Page, ago, event_lines, run_name, wrapped
+from orchestrator.vote import claims_of
 
 _LABEL_WIDTH = 15
 _MOST_ITEMS = 20
 _LONGEST_INLINE = 60
+_SIGNED = r"eyJ[\w-]+\.[\w-]+\.[\w-]*"
+"""A compact JWS."""
 
 
 def write(event: Event, around: Around, out: TextIO, page: Page) -> None:
@@ -34,7 +38,11 @@ def _lines(event: Event, around: Around, page: Page) -> Iterator[str]:
         yield from _labelled(name, str(value), page)
     yield from ("", page.paint("bold", "payload"))
     yield from _payload(event, around, page)
-    yield from ("", page.paint("bold", "around it"))
+    if neighbours := list(_neighbours(around, page)):
+        yield from ("", page.paint("bold", "around it"), *neighbours)
+
+
+def _neighbours(around: Around, page: Page) -> Iterator[str]:
     yield from _neighbour("before", around.previous, page)
     yield from _neighbour("after", around.following, page)
     yield from _neighbour("cause", around.cause, page)
@@ -42,6 +50,9 @@ def _lines(event: Event, around: Around, page: Page) -> Iterator[str]:
         yield from _neighbour("led to", one, page)
     if len(around.consequences) > _MOST_ITEMS:
         yield f"  and {len(around.consequences) - _MOST_ITEMS:,} more"
+    if around.request_id:
+        where = f"orch ledger show --run request:{around.request_id}"
+        yield from _labelled("request", f"{around.request_id} ({where})", page)
 
 
 def _payload(event: Event, around: Around, page: Page) -> Iterator[str]:
@@ -70,6 +81,17 @@ def _neighbour(label: str, event: Event | None, page: Page) -> Iterator[str]:
         yield from _labelled(label, f"{event.id[:8]} {str(event.fields['time'])[:19]} {event.fields['type']}", page)
 
 
+def _vote(value: object) -> str:
+    """Return who voted what, where a value is a signed vote: two screens of base64 tell a person nothing."""
+    if not isinstance(value, str) or not re.fullmatch(_SIGNED, value):
+        return ""
+    try:
+        said = claims_of(value)
+    except ValueError:
+        return ""
+    return " ".join(str(said.get(name, "?")) for name in ("iss", "dec", "role")) + " (token: -o json)"
+
+
 def _tree(value: Any, page: Page, depth: int) -> Iterator[str]:  # noqa: ANN401  # JSON
     """Yield a JSON value as an indented tree: short values behind their key, long ones below it."""
     indent = "  " * depth
@@ -80,7 +102,7 @@ def _tree(value: Any, page: Page, depth: int) -> Iterator[str]:  # noqa: ANN401 
         label = page.say(key)
         inline = escape.json_text(one)
         if not isinstance(one, dict | list) or not one or len(inline) <= _LONGEST_INLINE:
-            text = one if isinstance(one, str) and one and one == one.strip() else inline
+            text = _vote(one) or (one if isinstance(one, str) and one and one == one.strip() else inline)
             first, *rest = wrapped(page.say(text), page.width, len(indent) + len(label) + 1, len(indent) + 2)
             yield f"{indent}{page.paint('dim', label)} {first}"
             yield from (f"{indent}  {more}" for more in rest)

@@ -14,6 +14,10 @@ from orchestrator.show.escape import terminal
 
 _COLOURS = {State.VERIFIED: "green", State.TAMPERED: "red", State.CANNOT_TELL: "yellow"}
 _HELD_SHOWN = 5
+_WORST_FIRST = ("key", "held", "head", "chain", "leaf", "header", "column", "payload", "schema", "artifact")
+"""Kinds of findings; the others come last."""
+_PLACES_SHOWN = 8
+_NEXT = 'next: stop what writes; docs/ledger-verify.md, "When it says tampered", says what to do'
 _SIGN = "`orch ledger heads sign` signs one; `orch ledger heads anchor` keeps it elsewhere, too"
 
 
@@ -41,6 +45,15 @@ def write_heads(heads: Sequence[Head], out: TextIO) -> None:
         click.echo(f"{head.size:>{wide},}  {terminal(when)}  {b64encode(head.root).decode()}", file=out)
 
 
+def write_signed(head: Head, out: TextIO) -> None:
+    """Write that a head was signed, and how it is kept elsewhere."""
+    import click
+
+    click.echo(f"signed a head of {_many(head.size, 'event')} at {terminal(head.signed_at[:19])}Z", file=out)
+    click.echo(f"root {b64encode(head.root).decode()}", file=out)
+    click.echo("keep it elsewhere: orch ledger heads anchor --git DIR, or orch ledger heads show > FILE", file=out)
+
+
 def write_anchored(done: Anchored, out: TextIO) -> None:
     """Write where a head was kept."""
     import click
@@ -61,9 +74,7 @@ def _lines(report: Report) -> Iterator[tuple[str, str]]:
     """Yield what begins a line, and the line's text."""
     for doubt in report.doubts:
         yield "  ? ", doubt
-    for number, finding in enumerate(report.findings, 1):
-        yield f"{number:3}. ", finding.what
-        yield from (("     ", text) for text in _about(finding))
+    yield from _findings(report.findings)
     more = sum(count for _, count in report.counts) - len(report.findings)
     if more > 0:
         yield "     ", f"and {more:,} more; in all " + ", ".join(f"{count:,} {kind}" for kind, count in report.counts)
@@ -80,6 +91,44 @@ def _lines(report: Report) -> Iterator[tuple[str, str]]:
     if report.not_proven:
         yield "", "Not proven by this:"
         yield from (("  - ", text) for text in report.not_proven)
+    if report.findings:
+        yield "", _NEXT
+
+
+def _findings(findings: Sequence[Finding]) -> Iterator[tuple[str, str]]:
+    """Yield the lines of the findings: the worst first, those that say the same as one."""
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for finding in sorted(findings, key=_badness):
+        groups.setdefault((finding.kind, finding.what), []).append(finding)
+    for number, group in enumerate(groups.values(), 1):
+        first = group[0]
+        yield f"{number:3}. ", first.what + (f" ({len(group)} times)" if len(group) > 1 else "")
+        positions = [one.position for one in group if one.position is not None]
+        if len(group) > 1 and len(positions) == len(group):
+            yield "     ", f"{'heads of' if _is_head(first) else 'leaves'} {_ranges(positions)}; the first:"
+        elif len(group) > 1:
+            yield "     ", "the first:"
+        yield from (("     ", text) for text in _about(first))
+
+
+def _badness(finding: Finding) -> int:
+    return _WORST_FIRST.index(finding.kind) if finding.kind in _WORST_FIRST else len(_WORST_FIRST)
+
+
+def _ranges(positions: Sequence[int]) -> str:
+    """Return `40-51, 60` for numbers."""
+    found: list[list[int]] = []
+    for position in sorted(positions):
+        if found and position <= found[-1][1] + 1:
+            found[-1][1] = position
+        else:
+            found.append([position, position])
+    told = [f"{first}-{last}" if last > first else str(first) for first, last in found[:_PLACES_SHOWN]]
+    return ", ".join(told) + (", ..." if len(found) > _PLACES_SHOWN else "")
+
+
+def _is_head(finding: Finding) -> bool:
+    return finding.kind in {"head", "held"}
 
 
 def _about(finding: Finding) -> Iterator[str]:
@@ -87,8 +136,7 @@ def _about(finding: Finding) -> Iterator[str]:
     if finding.run:
         where.append(finding.run)
     if finding.position is not None:
-        is_head = finding.kind in {"head", "held"}
-        where.append(f"head of {finding.position} events" if is_head else f"leaf {finding.position}")
+        where.append(f"head of {finding.position} events" if _is_head(finding) else f"leaf {finding.position}")
     if where:
         yield ", ".join(where)
     if finding.seen:

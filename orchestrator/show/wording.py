@@ -116,9 +116,13 @@ def obligation_text(owed: Obligation) -> str:
     match owed.type:
         case "approval":
             text = f"approval: {votes(owed)} of {properties.get('count', 1)} by role {properties.get('role', '?')}"
+            if rejecting := properties.get("rejected_by"):
+                text += f", rejected by {', '.join(map(str, rejecting))}"
         case "evidence":
             kind = properties.get("evidence") or owed.id.removeprefix("evidence:")
             missing = " is missing" if owed.phase == "before" else ", due after the action"
+            if failed := properties.get("failed"):
+                missing = f" failed ({', '.join(short_digest(str(one)) for one in failed)})"
             if of := properties.get("of"):
                 missing = f" is still owed for this run's action {short_digest(str(of))}"
             text = f"evidence: {kind}" + ("" if owed.status == "met" else missing)

@@ -141,7 +141,24 @@ test_a_vote_of_somebody_with_a_hand_in_it_or_out_of_time_does_not_count if {
 
 test_a_rejection_stands_whatever_the_count if {
 	reject := object.union(_vote, {"by": "user:bob", "decision": "reject"})
-	_ask([_allow, _needs_sre], "run", {"approvals": [_vote, reject]}, ["a.py"]).outcome == "pending"
+	answer := _ask([_allow, _needs_sre], "run", {"approvals": [_vote, reject]}, ["a.py"])
+	answer.outcome == "pending"
+	[owed.properties.rejected_by | some owed in answer.obligations] == [["user:bob"]]
+}
+
+test_what_nobody_rejects_names_nobody if {
+	answer := _ask([_allow, _needs_sre], "run", {"approvals": [_vote]}, ["a.py"])
+	not answer.obligations[0].properties.rejected_by
+}
+
+test_a_report_that_failed_is_named_and_a_pass_outdoes_it if {
+	needs := object.union(_needs_sre, {"approvals": [], "evidence": [{"evidence": "tests", "phase": "before"}]})
+	failed := {"type": "tests", "result": "fail", "subject": "sha256:c", "digest": "sha256:f"}
+	passed := object.union(failed, {"result": "pass", "digest": "sha256:p"})
+	[properties |
+		some proofs in [[failed], [failed, passed]]
+		properties := _ask([_allow, needs], "run", {"evidence": proofs}, ["a.py"]).obligations[0].properties
+	] == [{"evidence": "tests", "failed": ["sha256:f"]}, {"evidence": "tests"}]
 }
 
 test_one_person_fills_one_slot if {

@@ -35,6 +35,8 @@ def test_a_new_key_is_printed_as_the_roster_wants_it(place: Place) -> None:
     assert "PRIVATE" not in clean(made)
     shown = place.orch("key", "show")
     assert shown.stdout.strip() == line.removesuffix(" alice@acme.com")
+    assert "user:alice: {roles: [...], keys: [" in made.stderr
+    assert "or in your entry there:" in made.stderr
     again = place.orch("key", "new", "--no-passphrase")
     assert (again.returncode, "never written over" in clean(again)) == (2, True)
 
@@ -158,7 +160,8 @@ def test_from_the_first_key_to_the_allowed_action(place: Place, tmp_path: Path) 
     revoked = place.orch("revoke", json.loads(first.stdout)["context"]["evaluation_id"], "--yes", **who)
     assert revoked.returncode == 0, clean(revoked)
     assert place.orch(*asked, **who).returncode == 4
-    listed = clean(place.orch("approvals", "--for", "user:alice", **who))
+    assert "user:alice approved as sre" not in clean(place.orch("approvals", **who))
+    listed = clean(place.orch("approvals", "--all", "--for", "user:alice", **who))
     assert "user:alice approved as sre" in listed
     assert "revoked" in listed
     assert "looks good" in listed

@@ -221,6 +221,19 @@ def test_a_failure_is_recorded_and_outdates_a_pass(checkout: Checkout) -> None:
     assert checkout.obligation("evidence:tests", packs=packs)["status"] == "unmet"
 
 
+def test_a_report_that_failed_is_not_said_to_be_missing(checkout: Checkout) -> None:
+    packs = checkout.place.folder / "pack.yaml"
+    packs.write_text(PACK.replace("push_branch", "open_pr").replace("phase: after", "phase: before"))
+    checkout.add("tests", checkout.report(FAILED))
+
+    asked = ("--action", "open_pr", "--repo", "acme/web", "--branch", "main", "--from-git", "main..HEAD")
+    said = checkout.orch("evaluate", *asked, "--packs", packs, "--enforce").stdout
+
+    digest = json.loads(checkout.orch("evidence", "list", "-o", "json").stdout)[0]["artifact"]
+    assert f"evidence: tests failed ({digest[:19]})" in said
+    assert "next: make tests pass, then add the new report (orch evidence add)" in said
+
+
 def test_a_changed_line_makes_evidence_worthless_and_a_clean_rebase_does_not(checkout: Checkout) -> None:
     packs = PACKS / "coding-agents"
     checkout.add("tests", checkout.report())
@@ -418,6 +431,37 @@ def test_what_is_owed_holds_the_next_action_back(checkout: Checkout) -> None:
     assert f"meets what run r1 owed for {first['action_digest'][:19]}" in done.stdout
 
 
+def test_evidence_of_a_run_is_of_the_runs_repository(checkout: Checkout) -> None:
+    packs = checkout.place.folder / "pack.yaml"
+    packs.write_text(PACK)
+    checkout.decided("--branch", "x", packs=packs, action="create_branch", ORCH_RUN="r1")
+
+    checkout.orch("evidence", "add", "tests", checkout.report(), "--from-git", "main..HEAD", "--run", "r1")
+
+    listed = json.loads(checkout.orch("evidence", "list", "-o", "json").stdout)
+    said = checkout.orch("ledger", "show", "--run", "r1").stdout
+    assert [one["repository"] for one in listed] == ["acme/web"]
+    assert "\n  evidence of acme/web\n" in said
+    assert "tests: pass · run r1" in said
+
+
+@pytest.mark.parametrize("named", [(False, True), (True, False)], ids=["later", "at first"])
+def test_a_report_outdates_one_whose_repository_was_not_named(checkout: Checkout, named: tuple[bool, bool]) -> None:
+    packs = checkout.place.folder / "pack.yaml"
+    packs.write_text(PACK.replace("push_branch", "open_pr").replace("phase: after", "phase: before"))
+    statuses = []
+
+    for text, has_name in zip((FAILED, PASSED), named, strict=True):
+        repository = ("--repo", "acme/web") if has_name else ()
+        added = checkout.orch(
+            "evidence", "add", "tests", checkout.report(text), "--from-git", "main..HEAD", *repository
+        )
+        assert added.returncode == 0, added.stderr
+        statuses.append(checkout.obligation("evidence:tests", packs=packs)["status"])
+
+    assert statuses == ["unmet", "met"]
+
+
 # -- looking at it
 
 
@@ -431,7 +475,9 @@ def test_it_is_listed_and_shown(checkout: Checkout) -> None:
 
     assert table.splitlines()[1].startswith(f"{one['id'][:8]}  pass")
     assert "\x1b" not in table + whole
-    assert f"change          {one['change_digest']}" in whole
+    assert f"change          {one['change_digest'][:19]}\n" in whole
+    assert max(map(len, whole.splitlines())) <= 80
+    assert [line for line in (table + whole).splitlines() if line != line.rstrip()] == []
     assert raw == PASSED
     assert checkout.orch("evidence", "list", "--type", "other").stdout == "no evidence\n"
     assert checkout.orch("evidence", "show", "0000").returncode == 2

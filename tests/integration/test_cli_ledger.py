@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from command_line import Place, clean, command, place_in
 from ledger_history import CANARY, RUN, record
+from spoiled_ledger import change, sql
 
 from orchestrator.ledger import heads
 from orchestrator.ledger.append import append_all
@@ -42,7 +44,32 @@ def test_show_says_when_there_is_more(place: Place) -> None:
 
     assert len(done.stdout.splitlines()) == 2
     assert done.stderr == "the newest 2; -n 0 shows all\n"
-    assert (json.loads(none.stdout), none.stderr) == ([], "nothing matches\n")
+    assert json.loads(none.stdout) == []
+    assert none.stderr.startswith("nothing matches\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--type", "decison"], "no event has the type 'decison'; there is: run.ended, decision,"),
+        (["--run", "nope"], f"no event has the run 'nope'; there is: {RUN}, adhoc:1"),
+        (["--repo", "acme/wep"], "no event has the repository 'acme/wep'; there is: acme/"),
+        (["--actor", "user:bob", "--action", "opn_pr"], "no event has the action 'opn_pr'; there is: comment, open_pr"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_filter_that_is_mistyped_is_told_of(place: Place, arguments: list[str], said: str) -> None:
+    done = place.orch("ledger", "show", *arguments)
+
+    assert (done.returncode, done.stdout) == (0, "")
+    assert said in clean(done)
+
+
+@pytest.mark.parametrize(("word", "code"), [("denied", 0), ("DENIED", 2), ("waiting", 0), ("dennied", 2)])
+def test_outcomes_are_a_choice_and_known_as_the_timeline_says_them(place: Place, word: str, code: int) -> None:
+    done = place.orch("ledger", "show", "--outcome", word)
+
+    assert done.returncode == code, clean(done)
 
 
 def test_show_of_one_event_is_all_of_it(place: Place) -> None:
@@ -64,6 +91,8 @@ def test_show_of_one_event_is_all_of_it(place: Place) -> None:
         (["shwo"], 2, "did you mean `show`"),
         (["erase"], 2, "one thing is erased at a time"),
         (["erase", "ffffffff"], 2, "--yes says that you are sure"),
+        (["erase", "ffffffff", "--reason", "x", "--by", "nobody", "--yes"], 2, "expected TYPE:ID"),
+        (["show", "-n", "99999999999999999999"], 2, "is not in the range"),
         (["restore", "nowhere"], 2, "there is no backup"),
         (["verify-export", "nowhere"], 6, "cannot be read"),
     ],
@@ -138,6 +167,94 @@ def test_after_an_old_backup_came_back_verify_reports_what_is_lost(place: Place)
     assert verified.returncode == 1
     assert "shorter" in clean(verified)
     assert [path for path in place.folder.iterdir() if ".before-" in path.name]
+
+
+def test_a_restored_backup_is_accepted_as_the_docs_say(place: Place) -> None:
+    anchor = ("ledger", "heads", "anchor", "--git", ".")
+    subprocess.run(["git", "init", "-q"], cwd=place.folder, check=True)
+    place.orch("ledger", "backup", "copy")
+    with open_ledger(str(place.folder / "ledger")) as ledger:
+        append_all(ledger, [Draft("orch.test", "r", "user:a")])
+    before = place.orch("ledger", "verify", "--git", ".", "--anchored")
+    assert place.orch(*anchor).returncode == 0
+    assert place.orch("ledger", "verify", "--git", ".", "--anchored").returncode == 0
+    place.orch("ledger", "restore", "copy", "--replace")
+
+    lost = place.orch("ledger", "verify", "--git", ".")
+    [seen] = (place.folder / "own-home/.local/state/orch/heads").iterdir()
+    seen.rename(place.folder / "lost-head.txt")
+    refused = place.orch(*anchor)
+    anew = place.orch(*anchor, "--ref", "refs/orch/heads-2")
+    accepted = place.orch("ledger", "verify", "--git", ".", "--ref", "refs/orch/heads-2", "--anchored")
+
+    assert (before.returncode, "there is no 'refs/orch/heads' in '.' yet" in clean(before)) == (6, True)
+    assert (lost.returncode, refused.returncode) == (1, 6)
+    assert "docs/ledger-use.md, Backup and restore" in clean(refused)
+    assert (anew.returncode, accepted.returncode) == (0, 0), clean(anew) + clean(accepted)
+
+
+def test_an_auditor_takes_key_and_head_from_the_git_ref(place: Place) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=place.folder, check=True)
+    place.orch("ledger", "heads", "anchor", "--git", ".")
+    place.orch("ledger", "export", "x.tar")
+    for name in ("key", "head"):
+        said = subprocess.run(
+            ["git", "show", f"refs/orch/heads:{name}"], cwd=place.folder, check=True, capture_output=True
+        )
+        (place.folder / f"{name}.txt").write_bytes(said.stdout)
+
+    done = place.orch("ledger", "verify-export", "x.tar", "--key", "key.txt", "--head", "head.txt")
+
+    assert done.returncode == 0, clean(done)
+
+
+def test_an_auditor_is_given_a_head_as_it_is_printed(place: Place) -> None:
+    place.orch("ledger", "export", "x.tar")
+    (place.folder / "head.txt").write_text(place.orch("ledger", "heads", "show").stdout)
+    (place.folder / "empty.txt").write_text("")
+
+    held = place.orch("ledger", "verify-export", "x.tar", "--key", "head.txt", "--head", "head.txt")
+    none = place.orch("ledger", "verify-export", "x.tar", "--head", "empty.txt")
+
+    assert (held.returncode, none.returncode) == (0, 6), clean(held)
+    assert clean(none).startswith("CANNOT TELL")
+
+
+def test_what_is_to_be_kept_is_said_to_be(place: Place) -> None:
+    signed = place.orch("ledger", "heads", "sign")
+    copied = place.orch("ledger", "backup", "copy")
+
+    assert clean(signed).startswith("signed a head of 2")
+    assert "keep this head elsewhere" in clean(copied)
+
+
+def test_no_is_an_answer_and_no_interruption(place: Place) -> None:
+    here, there = pty.openpty()
+    with subprocess.Popen(
+        command("ledger", "erase", "ffffffff", "--reason", "x"),
+        env=place.environ,
+        cwd=place.folder,
+        stdin=there,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as asking:
+        os.write(here, b"n\n")
+        said = asking.communicate(timeout=30)[1]
+    os.close(here)
+    os.close(there)
+
+    assert (asking.returncode, "nothing was erased" in said) == (1, True)
+
+
+def test_rebuild_says_what_could_not_be_made(place: Place) -> None:
+    place.orch("ledger", "heads", "sign")
+    change(place.folder / "ledger", sql("DELETE FROM events WHERE n > 20"))
+
+    done = place.orch("ledger", "rebuild")
+
+    assert done.returncode == 6
+    assert "which are gone" in clean(done)
 
 
 def test_rebuild_and_erase_leave_a_ledger_that_verifies(place: Place) -> None:

@@ -181,7 +181,8 @@ def test_a_request_that_waits_has_one_name_however_often_it_is_asked(there: Plac
 def test_a_runs_name_is_checked(there: Place, name: str) -> None:
     asked = there.orch("evaluate", *COMMENT, "--run", name)
 
-    assert asked.returncode == (2 if name else 0)
+    assert asked.returncode == 2
+    assert "--run is" in clean(asked)
 
 
 def test_commands_at_once_are_all_recorded(there: Place) -> None:
@@ -217,3 +218,28 @@ def test_the_callers_trace_is_kept_where_it_is_one(there: Place, given: str, *, 
 
     ((header, _),) = events(there, "orch.decision")
     assert header.get("traceparent", "") == (given if kept else "")
+
+
+def test_an_invalid_request_is_recorded_in_short(there: Place) -> None:
+    asked = {
+        "subject": {"type": "user", "id": "user:x"},
+        "action": {"name": "x" * 200_000},
+        "resource": {},
+        "context": {},
+    }
+
+    done = there.orch("evaluate", "-", given=json.dumps(asked).encode())
+
+    ((_, payload),) = events(there, "orch.decision")
+    assert done.returncode == 3
+    assert payload["request"].keys() == {"omitted", "bytes"}
+
+
+def test_a_request_that_cannot_be_written_is_denied_and_recorded(there: Place) -> None:
+    asked = b'{"subject": {"type": "user", "id": "user:x\\ud800"}, "action": {"name": "comment"}, "resource": {}, "context": {}}'
+
+    done = there.orch("evaluate", "-", given=asked)
+
+    ((header, payload),) = events(there, "orch.decision")
+    clean(done)
+    assert (done.returncode, header["outcome"], payload["decision"]["reason"]) == (3, "deny", "invalid_request")

@@ -146,9 +146,11 @@ def test_nothing_that_is_kept_or_said_holds_a_secret(place: Place) -> None:
         ("--action", CANARY),
         ("--action", "comment", "--now", CANARY),
         ("--action", "comment", "--ledger", f"mysql://u:{PASSWORD}@db/x"),
+        ("--action", "comment", "--ledger", f"postgresql:/u:{PASSWORD}@db/x"),
+        ("--action", "comment", "--ledger", f"postgres:u:{PASSWORD}@db/x"),
         ("--action", "comment", "--ledger", f"/nowhere/{CANARY}"),
     ],
-    ids=["a run", "an action", "a time", "a ledger", "a folder"],
+    ids=["a run", "an action", "a time", "a ledger", "a slash too few", "no slash", "a folder"],
 )
 def test_no_error_holds_a_secret(place: Place, arguments: tuple[str, ...]) -> None:
     done = place.orch("evaluate", *arguments)

@@ -4,6 +4,7 @@ Local checks see every change but two: a tail that was cut off with the heads ov
 own key. Those are seen by a head that was held elsewhere.
 """
 
+import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -53,6 +54,44 @@ def test_an_untouched_ledger_is_verified(place: Path, held: Held) -> None:
     assert (report.events, report.covered, report.anchored, report.unanchored) == (SIZE, SIZE, SIZE, 0)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE events SET n = n + 1000",
+        "UPDATE events SET n = n + 500 WHERE n > 6",
+        "UPDATE payloads SET rowid = rowid + 1000",
+        "UPDATE payloads SET rowid = 1000 - rowid",
+        "DELETE FROM payloads WHERE rowid = -1",
+    ],
+)
+def test_where_rows_lie_is_nothing_to_find(place: Path, held: Held, statement: str) -> None:
+    """A copy, or another database, may number rows otherwise; only their order counts, and that of events alone."""
+    change(place, sql(statement))
+
+    report = verify(str(place), Options(since=(held,), remembers=False))
+
+    assert (report.state, report.findings, report.doubts) == (State.VERIFIED, (), ())
+    assert verify(str(place), Options(headers_only=True, remembers=False)).state == State.VERIFIED
+
+
+def test_a_leaf_twice_and_none_for_another_event_are_found_wherever_the_rows_lie(place: Path) -> None:
+    change(
+        place,
+        sql(
+            "CREATE TABLE other (idx INTEGER PRIMARY KEY, event_id TEXT NOT NULL, hash BLOB NOT NULL) STRICT",
+            "INSERT INTO other SELECT * FROM leaves",
+            "UPDATE other SET (event_id, hash) = (SELECT event_id, hash FROM leaves WHERE idx = 3) WHERE idx = 8",
+            "DROP TABLE leaves",
+            "ALTER TABLE other RENAME TO leaves",
+        ),
+    )
+
+    report = verify(str(place), ALONE)
+
+    assert report.state == State.TAMPERED
+    assert any("an event has no leaf" in finding.what for finding in report.findings)
+
+
 def edit_header(raw: sqlite3.Connection) -> None:
     raw.execute(
         "UPDATE events SET header = CAST(replace(CAST(header AS TEXT), 'agent:fixer', 'agent:fixes') AS BLOB) WHERE n = 3"
@@ -97,7 +136,9 @@ LOCAL = {
         )
         for name in COLUMNS
     },
-    "the order of rows": (sql("UPDATE events SET n = 999 WHERE n = 3"), set()),
+    "the order of rows": (sql("UPDATE events SET n = 999 WHERE n = 3"), {"column"}),
+    "a row that no reader comes to": (sql("UPDATE events SET n = -1 WHERE n = 3"), {"column"}),
+    "the last row's number": (sql("UPDATE events SET n = 999 WHERE n = 14"), set()),
     "a payload": (sql("UPDATE payloads SET body = CAST('{}' AS BLOB) WHERE rowid = 3"), {"payload"}),
     "a salt": (sql("UPDATE payloads SET salt = zeroblob(16) WHERE rowid = 3"), {"payload"}),
     "a payload gone": (sql("DELETE FROM payloads WHERE rowid = 3"), {"payload"}),
@@ -334,6 +375,15 @@ def test_a_damaged_head_last_seen_leaves_doubt(place: Path) -> None:
     ledger_id = verify(str(place)).ledger_id
     file = verify_seen.file_of(ledger_id)
     file.write_text(file.read_text(encoding="utf-8").replace("\n14\n", "\n15\n"), encoding="utf-8")
+
+    assert verify(str(place)).state == State.CANNOT_TELL
+
+
+def test_a_pipe_for_the_head_last_seen_is_not_waited_for(place: Path) -> None:
+    file = verify_seen.file_of(verify(str(place)).ledger_id)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.unlink(missing_ok=True)
+    os.mkfifo(file)
 
     assert verify(str(place)).state == State.CANNOT_TELL
 

@@ -1,5 +1,6 @@
 """Drills on the bytes of a ledger's file: whatever is in it, `verify` never fails, and never calls it verified by mistake."""
 
+import os
 import random
 import shutil
 import sqlite3
@@ -80,3 +81,13 @@ def test_a_file_that_was_cut_is_told(place: Path, left: int) -> None:
     file.write_bytes(file.read_bytes()[:left])
 
     assert verify(str(place), ALONE).state != State.VERIFIED
+
+
+def test_a_pipe_for_a_ledger_is_not_waited_for(place: Path) -> None:
+    (place / "ledger.db").unlink()
+    os.mkfifo(place / "ledger.db")
+
+    report = verify(str(place), ALONE)
+
+    assert report.state == State.CANNOT_TELL
+    assert "no plain file" in report.doubts[0]

@@ -11,7 +11,7 @@ import pytest
 import voting
 from voting import FILES, HEADER, World, part, policy_of, request_of, text, votes_met, why
 
-from orchestrator import approvals, ballot, keys
+from orchestrator import approvals, ballot, keys, known
 from orchestrator.ballot import Ballot
 from orchestrator.change import contributor_names, read_change
 from orchestrator.decide import Policy
@@ -269,7 +269,12 @@ def test_a_rejection_holds_and_outlives_policy_and_request(either: World, polici
     either.vote(request, "user:alice")
     either.vote(request, "user:dave", decision="reject")
 
-    assert either.ask().outcome == "pending"
+    held = either.ask()
+    assert held.outcome == "pending"
+    assert next(owed.properties["rejected_by"] for owed in held.obligations) == ["user:dave"]
+    assert held.context["next_action"] == (
+        "user:dave has to take the rejection as sre back (orch revoke), or wait until it lapses"
+    )
     assert replace(either, policy=policies[1]).ask().outcome == "pending"
     merge = request_of("merge_pr")
     either.vote(either.wait(merge), "user:bob", "lead")
@@ -343,7 +348,7 @@ def test_who_asks_at_once_waits_in_one_request(either: World) -> None:
 
 
 def _open_elsewhere(where: str, asked: dict[str, Any], context: dict[str, Any], facts: dict[str, Any]) -> str:
-    key = approvals.request_key(asked, None, context["action_digest"], context["change_digest"])
+    key = known.request_key(asked, None, context["action_digest"], context["change_digest"])
     with open_ledger(where) as ledger, ledger.store.writing() as connection:
         return approvals.open_request(ledger, connection, Decision(asked, context), facts, key, None)
 

@@ -133,7 +133,15 @@ def _approval_owed(role: str, asked: dict[str, Approval], facts: dict[str, Any],
     yes = [vote for vote in votes if _is_yes(vote) and _stands(vote, wanted, terms.expires_s, facts)]
     no = [vote for vote in votes if vote.get("decision") == "reject" and _stands(vote, either, longest_s, facts)]
     count = sum(1 for person in {vote["by"] for vote in yes} if _slot(person, asked, poll) == role)
-    properties = {"role": role, "count": terms.count, "bind": terms.bind, "expires_s": terms.expires_s, "votes": count}
+    properties: dict[str, Any] = {
+        "role": role,
+        "count": terms.count,
+        "bind": terms.bind,
+        "expires_s": terms.expires_s,
+        "votes": count,
+    }
+    if no:
+        properties["rejected_by"] = sorted({vote["by"] for vote in no})
     status = "met" if count >= terms.count and not no else "unmet"
     return _owed(f"approval:{role}", "approval", "before", status, properties)
 
@@ -198,13 +206,18 @@ def _evidence(asked: Iterable[Evidence]) -> list[Evidence]:
 
 
 def _evidence_owed(asked: Evidence, facts: dict[str, Any]) -> Owed:
-    proofs = [
-        proof
-        for proof in facts.get("evidence") or []
-        if proof.get("type") == asked.type and proof.get("result") == "pass" and proof.get("subject") == thing(facts)
+    properties: dict[str, Any] = {"evidence": asked.type}
+    reports = [
+        each
+        for each in facts.get("evidence") or []
+        if each.get("type") == asked.type and each.get("subject") == thing(facts)
     ]
-    status = "met" if proofs else "unmet"
-    return _owed(f"evidence:{asked.type}", "evidence", asked.phase, status, {"evidence": asked.type})
+    is_met = any(each.get("result") == "pass" for each in reports)
+    failed = {each["digest"] for each in reports if each.get("result") == "fail" and each.get("digest")}
+    if failed and not is_met:
+        properties["failed"] = sorted(failed)
+    status = "met" if is_met else "unmet"
+    return _owed(f"evidence:{asked.type}", "evidence", asked.phase, status, properties)
 
 
 def _budgets(asked: Iterable[Budget]) -> list[Budget]:

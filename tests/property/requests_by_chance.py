@@ -164,11 +164,12 @@ def _known(chance: Random) -> dict[str, Any]:
 
 
 def _proof(chance: Random) -> dict[str, Any]:
-    return {
+    proof = {
         "type": chance.choice(words.EVIDENCE),
-        "result": chance.choice(("pass", "pass", "pass", "fail")),
+        "result": chance.choice(("pass", "pass", "fail")),
         "subject": chance.choice((ACTION_DIGEST, CHANGE_DIGEST, CHANGE_DIGEST, "sha256:other")),
     }
+    return proof | chance.choice(({}, {"digest": "sha256:1"}, {"digest": "sha256:2"}))
 
 
 def _debt(chance: Random) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import approvals, ballot, keys, vote
+from orchestrator import approvals, ballot, keys, known, vote
 from orchestrator.approvals import Request
 from orchestrator.ballot import Ballot
 from orchestrator.decision import Decision
@@ -92,7 +92,7 @@ def test_the_key_is_about_who_what_where_and_the_change() -> None:
     def key(
         change: str | None = "sha256:c", action: str = "sha256:a", repository: str | None = None, **more: object
     ) -> str:
-        return approvals.request_key({**ASKED, **more}, repository, action, change)
+        return known.request_key({**ASKED, **more}, repository, action, change)
 
     assert key() == key(action="sha256:other")
     assert key() == key(context={"ticket": "T-1"})
@@ -132,7 +132,7 @@ def test_the_engine_is_told_of_votes_revocations_and_rejections(ledger: Ledger, 
 
 def _told(ledger: Ledger, key: str, action: str, change: str | None) -> dict[str, Any]:
     with ledger.store.reading() as connection:
-        return approvals.facts_for(ledger, connection, key, action, change)
+        return known.approval_facts(ledger, connection, key, action, change)
 
 
 def test_everything_is_made_again_from_events(ledger: Ledger, signer: keys.KeyFile) -> None:
@@ -228,11 +228,15 @@ def test_who_could_vote_and_in_which_role(ledger: Ledger, signer: keys.KeyFile) 
     ]
 
 
-def test_a_role_has_to_be_said_where_several_are_asked(ledger: Ledger) -> None:
+def test_a_role_has_to_be_said_where_several_are_asked(ledger: Ledger, signer: keys.KeyFile) -> None:
     owed = decision_of().context["obligations"][0]
     lead = {**owed, "id": "approval:lead", "properties": {**owed["properties"], "role": "lead"}}
     request = opened(ledger, decision_of(obligations=[owed, lead]))
 
     assert ballot.role_for(request, "user:x", {"user:x": {"roles": ["lead", "dev"]}}) == "lead"
-    with pytest.raises(UsageError, match="asks for the roles sre, lead"):
-        ballot.role_for(request, "user:x", {"user:x": {"roles": ["lead", "sre"]}})
+    both = {"user:x": {"roles": ["lead", "sre"]}}
+    with pytest.raises(UsageError, match="asks for the roles sre, lead, of which 'user:x' has sre, lead"):
+        ballot.role_for(request, "user:x", both)
+    assert ballot.role_for(request, "user:x", both, ["lead"]) == "lead"
+    voted = ballot.vote(ledger, request, signer, Ballot("user:x", "lead"))
+    assert ballot.role_for(request._replace(votes=(voted,)), "user:x", both) == "sre"

@@ -9,6 +9,8 @@ import pytest
 from orchestrator import budgets, spend
 from orchestrator.clock import SECOND_NS, format_time, parse_time
 from orchestrator.errors import BudgetError, LedgerError, UsageError
+from orchestrator.ledger.append import append_all
+from orchestrator.ledger.event import Draft
 from orchestrator.ledger.open import open_ledger
 from orchestrator.ledger.project import TABLES
 from orchestrator.ledger.rebuild import rebuild
@@ -151,6 +153,16 @@ def test_a_retry_with_other_amounts_is_an_error(ledger: Ledger) -> None:
     spend.settle(ledger, taken.id, {"usd": M}, now_ns=NOW_NS)
     with pytest.raises(UsageError, match="is settled already, charged with usd 1"):
         spend.settle(ledger, taken.id, {"usd": 2 * M}, now_ns=NOW_NS)
+
+
+def test_a_key_of_one_action_charges_no_other(ledger: Ledger) -> None:
+    for name in ("e1", "e2"):
+        draft = Draft("orch.decision", "r1", "agent:fixer", {}, id=name, action_digest=f"sha256:{name}")
+        append_all(ledger, [draft])
+    spend.reserve(ledger, CALL._replace(key="k"), [USD], {"usd": M}, now_ns=NOW_NS)
+
+    with pytest.raises(UsageError, match="for another action"):
+        spend.reserve(ledger, CALL._replace(key="k", evaluation_id="e2"), [USD], {"usd": M}, now_ns=NOW_NS)
 
 
 def test_a_retry_after_midnight_finds_the_first(ledger: Ledger) -> None:

@@ -135,6 +135,8 @@ def test_people_see_a_table_that_fits(place: Place) -> None:
         (("reserve", "--decision", "{id}", "--estimate", "usd=-1"), "expected a number from 0"),
         (("reserve", "--decision", "{id}", "--estimate", "usd=1", "--estimate", "usd=2"), "twice"),
         (("reserve", "--decision", "{id}", "--estimate", "usd=1", "--expires", "soon"), "--expires"),
+        (("reserve", "--decision", "{id}"), "--estimate usd=AMOUNT"),
+        (("charge", "--decision", "{id}"), "--meter usd=AMOUNT"),
         (("settle", "\x1b[31m"), "no reservation"),
         (("--ledger", "/nowhere", "expire"), "stands before expire"),
     ],
@@ -163,7 +165,8 @@ def test_room_is_taken_for_what_is_allowed_alone(place: Place) -> None:
     ]
 
     assert "is deny; room is taken for what is allowed alone" in said[0]
-    assert "rests on claims" in said[1]
+    assert "rests on a claim: the subject is agent:other, and agent:fixer asks" in said[1]
+    assert "ORCH_SUBJECT" in said[1]
     assert "belongs to no run" in said[2]
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator import evidence
+from orchestrator import evidence, known
 from orchestrator.digest import new_id
 from orchestrator.errors import UsageError
 from orchestrator.ledger.append import append_all
@@ -38,7 +38,7 @@ def added(
         "signed_by": None,
         "run_id": "r1",
     }
-    return Draft("orch.evidence.added", evidence.CHAIN + repository, "user:alice", payload, repository=repository)
+    return Draft("orch.evidence.added", known.CHAIN + repository, "user:alice", payload, repository=repository)
 
 
 def facts(
@@ -47,7 +47,7 @@ def facts(
     """Return type, result and subject of what counts after these events."""
     append_all(ledger, drafts)
     with ledger.store.reading() as connection:
-        found = evidence.facts_for(
+        found = known.evidence_facts(
             connection, action_digest=ACTION, change_digest=change, tree=tree, repository=repository
         )
     return [(one["type"], one["result"], one["subject"]) for one in found]
@@ -57,7 +57,7 @@ def test_evidence_of_a_change_counts_for_it(ledger: Ledger) -> None:
     append_all(ledger, [added()])
 
     with ledger.store.reading() as connection:
-        found = evidence.facts_for(connection, action_digest=ACTION, change_digest=CHANGE)
+        found = known.evidence_facts(connection, action_digest=ACTION, change_digest=CHANGE)
 
     assert found == [{"type": "tests", "result": "pass", "subject": CHANGE, "digest": REPORT}]
 
@@ -122,7 +122,7 @@ def test_nothing_that_is_not_known_matches(ledger: Ledger) -> None:
     append_all(ledger, [added(change="", action=ACTION), added(tree="")])
 
     with ledger.store.reading() as connection:
-        assert evidence.facts_for(connection, action_digest=None, change_digest=None, tree="") == []
+        assert known.evidence_facts(connection, action_digest=None, change_digest=None, tree="") == []
 
 
 def test_it_is_listed_newest_first_and_found_by_the_beginning_of_its_id(ledger: Ledger) -> None:

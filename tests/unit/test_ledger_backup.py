@@ -15,6 +15,7 @@ from orchestrator.ledger.backup import backup, restore
 from orchestrator.ledger.event import Draft
 from orchestrator.ledger.open import open_ledger
 from orchestrator.ledger.store import Ledger
+from orchestrator.ledger.verify import verify
 
 ONE = [Draft("orch.test", "r", "user:a")]
 
@@ -144,6 +145,27 @@ def test_what_is_no_backup_changes_nothing(sqlite_ledger: Ledger, tmp_path: Path
 
     assert before == ids(sqlite_ledger.folder)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken", "home", "ledger"]
+
+
+def test_a_damaged_ledger_or_backup_is_an_error_of_the_ledger(sqlite_ledger: Ledger, tmp_path: Path) -> None:
+    append_all(sqlite_ledger, ONE)
+    backup(sqlite_ledger, tmp_path / "copy")
+    with sqlite_ledger.store.reading() as connection:
+        page = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'artifacts'")[0][0]
+    sqlite_ledger.close()
+    for folder in (sqlite_ledger.folder, tmp_path / "copy"):
+        data = bytearray((folder / "ledger.db").read_bytes())
+        data[(page - 1) * 4096 : page * 4096] = b"\xff" * 4096
+        (folder / "ledger.db").write_bytes(data)
+
+    with pytest.raises(LedgerError, match="is damaged"):
+        restore(tmp_path / "copy", tmp_path / "made")
+    with open_ledger(str(sqlite_ledger.folder)) as opened, pytest.raises(LedgerError, match="is damaged") as failure:
+        backup(opened, tmp_path / "other")
+
+    assert "docs/ledger-use.md" in failure.value.advice
+    report = verify(str(sqlite_ledger.folder))
+    assert not any("\n" in doubt for doubt in report.doubts)
 
 
 def test_a_backup_inside_of_the_ledgers_folder_is_not_restored_over_itself(sqlite_ledger: Ledger) -> None:

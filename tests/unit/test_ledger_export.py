@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -13,7 +14,7 @@ import pytest
 from ledger_history import BLOB, CANARY, DIGEST, RUN, record
 
 from orchestrator.errors import UsageError
-from orchestrator.ledger import heads, offline
+from orchestrator.ledger import anchor, heads, offline
 from orchestrator.ledger.append import append_all
 from orchestrator.ledger.erase import erase
 from orchestrator.ledger.event import Draft
@@ -122,7 +123,7 @@ def test_a_filter_that_leaves_gaps_is_said_to(ledger: Ledger, tmp_path: Path) ->
     report = offline.check(tmp_path / "x.tar", done.key)
 
     assert (report.exit_code, done.events) == (0, 9)
-    assert "1 chains, 1 with gaps" in report.facts[2]
+    assert "1 chain, 1 with gaps" in report.facts[2]
     assert "that there are no others is not proved" in offline.report_text(report)
 
 
@@ -192,6 +193,46 @@ def test_a_head_that_was_kept_shows_that_the_record_was_rewritten(sqlite_ledger:
     assert "kept elsewhere" in rewrote.wrong[0]
     assert forged
     assert appended
+
+
+def test_a_head_as_it_was_printed_is_one_and_what_is_none_proves_nothing(sqlite_ledger: Ledger, tmp_path: Path) -> None:
+    record(sqlite_ledger)
+    done = exported(sqlite_ledger, tmp_path / "x.tar")
+    printed = anchor.printed(sqlite_ledger, None, "text")
+    (tmp_path / "head.txt").write_text(printed)
+    other = f"{done.key[:-8]}{'A' * 8}"
+
+    of_file = offline.check(tmp_path / "x.tar", str(tmp_path / "head.txt"), printed)
+    codes = {
+        text: offline.check(tmp_path / "x.tar", done.key, text).exit_code
+        for text in (
+            "",
+            "nonsense",
+            done.key,
+            printed.replace(f"\n{done.head.size}\n", "\n1\n"),
+            f"{other}\n\n{done.head.note}",
+        )
+    }
+
+    assert (of_file.exit_code, of_file.wrong, of_file.unclear) == (0, (), ())
+    assert list(codes.values()) == [6, 6, 6, 6, 1]
+
+
+def test_the_verifier_says_of_a_missing_head_that_it_cannot_tell(
+    sqlite_ledger: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(sqlite_ledger)
+    done = exported(sqlite_ledger, tmp_path / "x.tar")
+
+    missing = offline.main([str(tmp_path / "x.tar"), "--key", done.key, "--head", str(tmp_path / "none")])
+    said = capsys.readouterr().out
+    verified = offline.main([str(tmp_path / "x.tar"), "--key", done.key])
+    text = capsys.readouterr().out
+
+    assert (missing, verified) == (6, 0)
+    assert "none' cannot be read" in " ".join(said.split())
+    assert max(len(line) for line in text.splitlines() if done.key not in line) <= 80
+    assert "1 chains" not in text
 
 
 def _header(members: dict[str, bytes]) -> None:
@@ -316,7 +357,7 @@ def test_another_key_another_ledger_and_a_mistyped_key_are_refused(sqlite_ledger
         others = exported(other, tmp_path / "other.tar")
 
     assert offline.check(tmp_path / "x.tar", others.key).exit_code == 1
-    assert offline.check(tmp_path / "x.tar", done.key, others.head.note).exit_code == 1
+    assert offline.check(tmp_path / "x.tar", done.key, others.head.note).exit_code == 6
     assert offline.check(tmp_path / "x.tar", done.key[:-1] + "A").exit_code == 6
     assert offline.check(tmp_path / "x.tar", "nonsense").exit_code == 6
 
@@ -389,3 +430,9 @@ def test_nothing_is_overwritten_and_nothing_left_behind(sqlite_ledger: Ledger, t
 
     assert (tmp_path / "x.tar").read_bytes() == b"kept"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "ledger", "x.tar"]
+
+
+def test_a_pipe_is_no_export_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.tar")
+
+    assert offline.check(tmp_path / "a.tar").exit_code == 6

@@ -4,11 +4,12 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import LedgerError, UsageError
+from orchestrator.errors import LedgerError, OrchError, UsageError
 from orchestrator.ledger import anchor, heads, merkle, note, signer
 from orchestrator.ledger.append import append_all
 from orchestrator.ledger.event import Draft
@@ -266,8 +267,35 @@ def test_a_changed_head_cannot_be_extended(sqlite_ledger: Ledger) -> None:
 
 
 def test_a_ref_without_heads_is_told(checkout: Path) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(LedgerError, match=r"there is no 'refs/orch/heads' in .* yet") as failure:
         anchor.anchored(checkout)
+    assert "git fetch REMOTE refs/orch/heads:refs/orch/heads" in failure.value.advice
+    with pytest.raises(LedgerError, match="neither a file nor a git ref"):
+        anchor.gathered(("nofile",), checkout)
     git(checkout, "commit", "-q", "--allow-empty", "-m", "x")
     with pytest.raises(UsageError, match="keeps no heads"):
         anchor.anchored(checkout, "HEAD")
+
+
+def test_a_folder_without_a_repository_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not in a git checkout"):
+        anchor.anchored(tmp_path)
+
+
+@pytest.mark.parametrize("how", ["remote.origin.uploadpack", "remote.origin.receivepack", "ext"])
+def test_a_hostile_checkout_names_no_program_for_a_push(
+    ledger: Ledger, checkout: Path, tmp_path: Path, how: str
+) -> None:
+    record(ledger, 2)
+    there, ran, program = tmp_path / "there.git", tmp_path / "ran", tmp_path / "evil"
+    program.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    program.chmod(0o700)
+    git(tmp_path, "init", "-q", "--bare", str(there))
+    settings = {"remote.origin.url": f"ext::{program}" if how == "ext" else str(there), "protocol.ext.allow": "always"}
+    for name, value in (settings | ({} if how == "ext" else {how: str(program)})).items():
+        git(checkout, "config", name, value)
+
+    with suppress(OrchError):
+        anchor.anchor(ledger, checkout, remote="origin")
+
+    assert not ran.exists()

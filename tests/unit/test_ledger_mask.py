@@ -325,6 +325,57 @@ def test_other_bytes_are_searched_too() -> None:
     assert mask.data(b"\0\xff\x80") == b"\0\xff\x80"
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"a": ["x", 1, None, True, {"é": "ü", "b": 0.5}]},
+        {"a": SECRET, "n": [5]},
+        {"password": 2**60, "b": 1},
+        {"token": float("nan")},
+        {"a": ("x", "y")},
+    ],
+    ids=["nothing to hide", "a secret", "a secret without a form", "another one", "a tuple"],
+)
+def test_a_value_and_its_bytes_are_those_of_what_is_hidden(value: object) -> None:
+    seen, body = HIDING.value_and_bytes(value)
+
+    assert seen == HIDING.value(value)
+    assert body == canonical(seen)
+
+
+def test_what_has_no_form_is_refused_as_such() -> None:
+    with pytest.raises(ValueError, match="no canonical form"):
+        HIDING.value_and_bytes({"n": 2**60})
+
+
+@pytest.mark.parametrize("name", ["harmless", "tokens of a text", "ghp_ of a text", "50% \\ of \n it"])
+def test_what_was_harmless_in_one_value_is_searched_beside_another(name: str) -> None:
+    """Strings that held nothing are not searched twice; what stands beside them is."""
+    mask = Mask.of({"A_SECRET": "abcd1234efgh"})
+    for _ in range(3):
+        assert mask.value({name: ["x", name], "password": ""}) == {name: ["x", name], "password": ""}
+
+    seen = mask.value(
+        {name: ["x", name, "abcd1234efgh", "ghp_" + "aB3" * 12], "password": "hunter2", "y": "api_key=x1y2z3"}
+    )
+
+    assert seen == {name: ["x", name, MARK, MARK], "password": MARK, "y": f"api_key={MARK}"}
+    assert Mask.of({"B_SECRET": "harmless1"}).value(["harmless1", name]) == [MARK, name]
+
+
+def test_what_is_harmless_with_one_secret_is_found_with_another() -> None:
+    assert Mask.of({"A_SECRET": "abcd1234efgh"}).value(["zyxw9876vuts"]) == ["zyxw9876vuts"]
+    assert Mask.of({"A_SECRET": "zyxw9876vuts"}).value(["zyxw9876vuts"]) == [MARK]
+
+
+def test_values_of_many_different_strings_are_searched() -> None:
+    mask = Mask.of({"A_SECRET": "abcd1234efgh"})
+    for start in range(0, 20_000, 1_000):
+        many = [f"text {number}" for number in range(start, start + 1_000)]
+        assert mask.value([*many, "abcd1234efgh"]) == [*many, MARK]
+        assert mask.value(many) == many
+
+
 @pytest.mark.parametrize("value", [object(), {"a": {1, 2}}], ids=["no JSON", "a set"])
 def test_what_cannot_be_searched_is_refused(value: object) -> None:
     with pytest.raises(LedgerError, match="cannot be searched for secrets"):

@@ -58,6 +58,25 @@ def test_everything_moves_and_goes_on(sqlite_ledger: Ledger, postgres_ledger: Le
     assert check(tmp_path / "x.tar", exported.key, held.note).exit_code == 0
 
 
+def test_each_ledger_on_a_server_has_a_folder_of_its_own(
+    sqlite_ledger: Ledger, postgres_ledger: Ledger, home: Path
+) -> None:
+    state = home / ".local" / "state" / "orch"
+    record(sqlite_ledger)
+
+    before = postgres_ledger.folder
+    done = move(sqlite_ledger, postgres_ledger)
+    url = postgres_ledger.store.url  # type: ignore[attr-defined]  # a PostgresStore
+    with open_ledger(url) as moved:
+        after = moved.folder
+    with open_ledger(url, environ={"HOME": str(home), "ORCH_ARTIFACTS": str(home / "named")}) as named:
+        chosen = named.folder
+
+    assert before == state / "postgres" / postgres_ledger.id
+    assert done.folder == after == state / "postgres" / sqlite_ledger.id
+    assert (done.has_key, before.exists(), chosen) == (False, False, home / "named")
+
+
 def test_nothing_moves_to_where_something_is(sqlite_ledger: Ledger, postgres_ledger: Ledger) -> None:
     for ledger in (sqlite_ledger, postgres_ledger):
         append_all(ledger, [Draft("orch.test", "r", "user:a")])

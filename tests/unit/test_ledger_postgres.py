@@ -17,10 +17,12 @@ from orchestrator.errors import LedgerError, UsageError
 from orchestrator.ledger import heads
 from orchestrator.ledger.append import append, append_all
 from orchestrator.ledger.event import Draft, leaf_hash
+from orchestrator.ledger.follow import Window
 from orchestrator.ledger.init import grant, initialise, notes
 from orchestrator.ledger.open import open_ledger
 from orchestrator.ledger.postgres_setup import Role
 from orchestrator.ledger.psql import PostgresConnection, native, sequence, shown
+from orchestrator.ledger.read import Filter
 from orchestrator.ledger.store import SCHEMA_VERSION, Ledger
 from orchestrator.ledger.verify import Options, verify
 from orchestrator.ledger.verify_report import State
@@ -142,9 +144,14 @@ def test_an_older_ledger_is_migrated_by_its_owner_alone(postgres: Server, databa
     assert initialise(postgres.url(database), writers=["writer"]).writers == ["writer"]
 
 
-@pytest.mark.parametrize(("role", "said"), [("nobody-here", "no role"), ("owner", "owns the ledger or is a superuser")])
-def test_what_cannot_be_granted_is_refused(postgres_ledger: Ledger, role: str, said: str) -> None:
-    with pytest.raises(LedgerError, match=said):
+@pytest.mark.parametrize(
+    ("role", "kind", "said"),
+    [("nobody-here", UsageError, "no role"), ("owner", LedgerError, "owns the ledger or is a superuser")],
+)
+def test_what_cannot_be_granted_is_refused(
+    postgres_ledger: Ledger, role: str, kind: type[Exception], said: str
+) -> None:
+    with pytest.raises(kind, match=said):
         grant(postgres_ledger, Role(role, may_write=True))
 
 
@@ -184,8 +191,28 @@ def test_no_error_shows_the_password(postgres: Server, database: str) -> None:
         assert failure.value.advice
 
 
+def test_where_artifacts_cannot_lie_the_way_out_is_named(postgres: Server, database: str) -> None:
+    url = postgres.url(database)
+    initialise(url)
+    for environ in ({"HOME": "relative"}, {"ORCH_ARTIFACTS": "/proc/x"}):
+        with pytest.raises(LedgerError, match="no place for artifacts and keys") as failure:
+            open_ledger(url, environ=environ)
+
+        assert "ORCH_ARTIFACTS" in failure.value.advice
+        assert "ORCH_LEDGER" not in failure.value.advice
+
+
 def test_a_url_is_shown_without_its_password() -> None:
     assert shown("postgresql://a:b@h:5433/d?sslmode=require") == "postgresql://a@h:5433/d"
+    assert shown("postgresql://a:b@/d?host=/run/my%20pg&port=5433") == "postgresql://a@/d?host=/run/my%20pg&port=5433"
+
+
+def test_a_role_or_database_that_is_none_is_told_how_to_be_made(postgres: Server, database: str) -> None:
+    for url in (postgres.url("nowhere"), postgres.url(database, "nobody_such")):
+        with pytest.raises(LedgerError, match="does not exist") as failure:
+            open_ledger(url)
+
+        assert "docs/ledger-postgres.md, Prepare" in failure.value.advice
 
 
 def test_placeholders_and_percent_signs_stand_for_themselves() -> None:
@@ -230,6 +257,26 @@ def test_a_writer_that_waits_too_long_is_told_to_try_again(postgres: Server, pos
                 append_all(other, [DRAFT])
 
     assert "try again" in failure.value.advice
+
+
+def test_a_reader_of_the_timeline_that_waits_too_long_is_told_so(postgres_ledger: Ledger) -> None:
+    url = postgres_ledger.store.url  # type: ignore[attr-defined]  # a PostgresStore
+    with open_ledger(url) as other, psycopg.connect(url) as held:
+        raw_of(other).execute("SET lock_timeout = 50")
+        held.execute("LOCK TABLE orch.events IN ACCESS EXCLUSIVE MODE")
+
+        with pytest.raises(LedgerError, match="is busy"), Window(other, Filter()):
+            pass
+
+
+@pytest.mark.parametrize("said", ["x", "1.5", "", "-1"])
+def test_a_format_that_is_no_number_is_told(postgres_ledger: Ledger, said: str) -> None:
+    url = postgres_ledger.store.url  # type: ignore[attr-defined]  # a PostgresStore
+    with psycopg.connect(url) as raw:
+        raw.execute("UPDATE orch.meta SET value = %s WHERE name = 'format'", (said,))
+
+    with pytest.raises(LedgerError, match="expected a number"):
+        open_ledger(url)
 
 
 def test_a_connection_that_the_server_ended_is_made_again(postgres: Server, postgres_ledger: Ledger) -> None:

@@ -152,3 +152,13 @@ def test_a_damaged_event_is_told_of_with_its_place(sqlite_ledger: Ledger) -> Non
 
     assert "orch ledger verify" in caught.value.advice
     assert CANARY not in str(caught.value)
+
+
+def test_what_no_event_has_is_told_with_what_there_is(ledger: Ledger) -> None:
+    record(ledger)
+
+    with ledger.store.reading() as connection:
+        said = list(read.unknown(connection, Filter(run="nope", type="budget", repository="acme/*", actor="user:x")))
+
+    assert said[0].startswith(f"no event has the run 'nope'; there is: {RUN}, adhoc:1")
+    assert [one.partition(";")[0] for one in said[1:]] == ["no event has the actor 'user:x'"]

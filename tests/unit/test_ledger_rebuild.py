@@ -4,10 +4,11 @@ import pytest
 from ledger_history import RUN, record
 
 from orchestrator.errors import LedgerError
+from orchestrator.ledger import heads
 from orchestrator.ledger.append import append_all
 from orchestrator.ledger.event import Draft
 from orchestrator.ledger.project import TABLES, statements
-from orchestrator.ledger.rebuild import differences, rebuild
+from orchestrator.ledger.rebuild import differences, gone, rebuild
 from orchestrator.ledger.store import Ledger
 
 
@@ -99,6 +100,20 @@ def test_of_a_decision_no_row_needs_what_its_payload_says(sqlite_ledger: Ledger)
     for event in record(sqlite_ledger):
         if event.fields["type"] == "orch.decision":
             assert list(statements(event.fields, event.payload or {})) == list(statements(event.fields, {}))
+
+
+def test_events_that_are_gone_are_counted(sqlite_ledger: Ledger) -> None:
+    record(sqlite_ledger)
+    heads.sign(sqlite_ledger)
+
+    none = gone(sqlite_ledger)
+    with sqlite_ledger.store.writing() as connection:
+        connection.execute("DROP TRIGGER events_last")
+        connection.execute("DROP TRIGGER leaves_last")
+        connection.execute("DELETE FROM events WHERE n > 20")
+        connection.execute("DELETE FROM leaves WHERE idx > 22")
+
+    assert (none, gone(sqlite_ledger)) == (0, heads.newest(sqlite_ledger).size - 20)
 
 
 def test_progress_is_told(ledger: Ledger) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import LedgerError
-from orchestrator.ledger import sqlite
+from orchestrator.ledger import heads, sqlite
 from orchestrator.ledger.append import append_all
 from orchestrator.ledger.event import Draft
 from orchestrator.ledger.open import open_ledger
@@ -119,6 +119,16 @@ def test_a_ledger_of_another_user_is_not_opened(folder: Path) -> None:
         open_ledger(str(folder))
 
 
+def test_a_folder_that_cannot_be_made_is_told_with_what_names_another(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(LedgerError, match="cannot be made") as failure:
+        open_ledger(str(tmp_path / "file" / "ledger"))
+
+    assert "ORCH_LEDGER" in failure.value.advice
+    assert "XDG_CACHE_HOME" not in failure.value.advice
+
+
 def test_an_empty_file_becomes_a_ledger(tmp_path: Path) -> None:
     """That is what is left where the process that made it was killed before it wrote anything."""
     (tmp_path / "ledger").mkdir(mode=0o700)
@@ -177,6 +187,7 @@ import resource, sys
 from orchestrator.errors import LedgerError
 from orchestrator.ledger.append import append_all
 from orchestrator.ledger.event import Draft
+from orchestrator.ledger import heads
 from orchestrator.ledger.open import open_ledger
 
 place, limit = sys.argv[1], int(sys.argv[2])
@@ -265,3 +276,17 @@ def test_processes_that_make_a_ledger_at_once_make_one(tmp_path: Path) -> None:
 
     assert [maker.returncode for maker in makers] == [0] * 4
     assert len(set(said)) == 1
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty file"])
+def test_no_ledger_takes_the_place_of_one_whose_key_is_left(tmp_path: Path, left: str) -> None:
+    place = tmp_path / "ledger"
+    with open_ledger(str(place)) as ledger:
+        heads.sign(ledger)
+    for file in place.glob("ledger.db*"):
+        file.unlink()
+    if left == "an empty file":
+        (place / "ledger.db").touch(0o600)
+
+    with pytest.raises(LedgerError, match=r"is gone, and its key head\.key is still there"):
+        open_ledger(str(place))

@@ -47,6 +47,20 @@ def test_an_empty_ledger_is_verified(ledger: Ledger) -> None:
     assert (report.state, report.events, report.exit_code) == (State.VERIFIED, 0, Exit.OK)
 
 
+def test_findings_that_say_the_same_are_one_and_the_worst_come_first() -> None:
+    gone = [Finding("leaf", "a leaf has no event", event=f"e{at}", position=at) for at in (*range(40, 52), 60)]
+    table = Finding("projection", "runs: the row 'r' is missing")
+    cut = Finding("held", "the ledger is shorter than mine says", "52 events", "53 events or more", position=53)
+    counts = (("held", 1), ("leaf", 13), ("projection", 1))
+
+    text = said(Report(State.TAMPERED, "x" * 32, 40, findings=(table, *gone, cut), counts=counts))
+
+    assert [line[3:8].strip() for line in text.splitlines()[1:] if line[3:4] == "."] == [". the", ". a l", ". run"]
+    assert "a leaf has no event (13 times)\n     leaves 40-51, 60; the first:\n     event e40, leaf 40" in text
+    assert text.endswith("""next: stop what writes; docs/ledger-verify.md, "When it says tampered", says
+what to do\n""")
+
+
 def test_events_without_a_head_are_verified_with_a_notice(ledger: Ledger) -> None:
     record(ledger, 3)
     heads.sign(ledger)
@@ -128,7 +142,7 @@ def test_an_erased_payload_is_no_finding_and_is_told(ledger: Ledger) -> None:
     report = verify(ledger)
 
     assert (report.state, report.erased, report.findings) == (State.VERIFIED, 1, ())
-    assert "what 1 erased payloads said" in report.not_proven
+    assert "what 1 erased payload said" in report.not_proven
 
 
 def test_headers_alone_are_quicker_and_prove_less(ledger: Ledger) -> None:

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from orchestrator import obligations
+from orchestrator import obligations, settling
 from orchestrator.decision import Decision
 from orchestrator.digest import new_id
 from orchestrator.ledger.append import append
 from orchestrator.ledger.event import Draft
 from orchestrator.ledger.store import Ledger
-from orchestrator.obligations import Proof
+from orchestrator.settling import Proof
 
 ACTION, OTHER, CHANGE = ("sha256:" + letter * 64 for letter in "abc")
 RUN = "r1"
@@ -53,20 +53,20 @@ def decided(
     return Decision(request, context)
 
 
-def note(ledger: Ledger, decision: Decision, **facts: object) -> None:
+def note(ledger: Ledger, decision: Decision, chain: str = RUN, **facts: object) -> None:
     """Record a decision as its recorder does."""
     context = decision.context
     with ledger.store.writing() as connection:
         draft = Draft(
             "orch.decision",
-            RUN,
+            chain,
             "agent:fixer",
             {"decision": context},
             id=context["evaluation_id"],
             repository="acme/web",
         )
         append(ledger, connection, draft)
-        obligations.note(ledger, connection, decision, FACTS | facts, RUN)
+        obligations.note(ledger, connection, decision, FACTS | facts, chain)
 
 
 def told(ledger: Ledger) -> list[tuple[str, str, str]]:
@@ -97,7 +97,7 @@ def settle(ledger: Ledger, result: str = "pass", **more: str) -> list[str]:
     }
     proof = Proof(**{**given, **more}, result=result, event_id=new_id(), actor="user:alice")
     with ledger.store.writing() as connection:
-        return [one.status for one in obligations.settle(ledger, connection, proof)]
+        return [one.status for one in settling.settle(ledger, connection, proof)]
 
 
 def test_what_is_first_seen_is_recorded_and_the_same_again_is_not(ledger: Ledger) -> None:
@@ -105,6 +105,15 @@ def test_what_is_first_seen_is_recorded_and_the_same_again_is_not(ledger: Ledger
     note(ledger, decided(evidence()))
 
     assert told(ledger) == [("unmet", RUN, "evidence:tests")]
+
+
+def test_outside_of_runs_the_same_again_is_not_recorded_either(ledger: Ledger) -> None:
+    failed = evidence() | {"properties": {"evidence": "tests", "failed": ["sha256:1"]}}
+
+    for number, owing in enumerate((evidence(), evidence(), failed, failed, evidence("met"), evidence("met"), evidence())):
+        note(ledger, decided(owing), f"adhoc:{number}", run=None)
+
+    assert statuses(ledger) == ["unmet", "failed", "met", "unmet"]
 
 
 def test_each_change_is_recorded_with_its_proof(ledger: Ledger) -> None:
@@ -146,12 +155,11 @@ def test_what_is_not_followed(ledger: Ledger, decision: Decision) -> None:
 
 
 def test_evidence_that_failed_is_failed(ledger: Ledger) -> None:
-    report = {"type": "tests", "result": "fail", "subject": CHANGE, "digest": "sha256:1"}
-    others = [report | {"type": "scan"}, report | {"subject": ACTION}, report | {"result": "pass", "type": "other"}]
+    failed = evidence() | {"properties": {"evidence": "tests", "failed": ["sha256:1"]}}
 
-    note(ledger, decided(evidence()), evidence=others)
-    note(ledger, decided(evidence()), evidence=[report])
-    note(ledger, decided(evidence()), evidence=[report])
+    note(ledger, decided(evidence()))
+    note(ledger, decided(failed))
+    note(ledger, decided(failed))
 
     assert statuses(ledger) == ["unmet", "failed"]
     with ledger.store.reading() as connection:

@@ -68,8 +68,9 @@ def test_junit_counts_go_into_the_record() -> None:
         (junit("<testcase><testcase/></testcase>"), "a test case inside another"),
         (b'<?xml version="1.0" encoding="no-such"?><testsuite/>', "XML"),
         (b"<testsuite>\xff</testsuite>", "not well-formed XML"),
+        (b'<coverage line-rate="0.%s"/>' % (b"9" * 5000), "expected a number from 0 to 1"),
     ],
-    ids=["entities", "doctype", "unclosed", "cut", "entity", "deep", "number", "nested", "encoding", "bytes"],
+    ids=["entities", "doctype", "unclosed", "cut", "entity", "deep", "number", "nested", "encoding", "bytes", "digits"],
 )
 def test_xml_that_could_hide_something_is_refused(report: bytes, problem: str) -> None:
     with pytest.raises(UsageError, match=problem):
@@ -209,6 +210,7 @@ def test_sarif_of_an_extensions_rule() -> None:
     [
         (b'{"version": "1.0.0", "runs": []}', "expected version 2.1.0"),
         (sarif({"level": "fatal"}), "a result of level 'fatal'"),
+        (sarif({"level": ["none"]}), "a result of level a list"),
         (b'{"version": "2.1.0", "runs": [], "runs": []}', "stands twice"),
     ],
 )

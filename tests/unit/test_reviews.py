@@ -190,6 +190,17 @@ def test_the_last_word_of_each_person_counts(ledger: Ledger, github: GitHub, clo
     assert "the review was dismissed" in "".join(told)
 
 
+def test_a_commit_that_is_gone_keeps_no_other_review_unread(ledger: Ledger, github: GitHub, clone: Path) -> None:
+    request = _request(ledger, clone)
+    head = _git(clone, "rev-parse", "fix")
+    github.rows = [_review(1, "alice", "APPROVED", "0" * 39 + "1", 1), _review(2, "bob", "CHANGES_REQUESTED", head, 2)]
+
+    with pytest.raises(UsageError, match=r"user:alice: the commit 000000000000 cannot be compared"):
+        _read(ledger, github, clone)
+
+    assert _standing(ledger, request) == [("user:bob", "reject")]
+
+
 def test_who_may_not_or_is_not_known_does_not_count(ledger: Ledger, github: GitHub, clone: Path) -> None:
     head = _git(clone, "rev-parse", "fix")
     request = _request(ledger, clone)
@@ -241,6 +252,7 @@ def test_every_page_is_read(ledger: Ledger, github: GitHub, clone: Path) -> None
         ("", 200, b"<html>", "no JSON"),
         ("", 200, b"[]", "a commit that is none"),
         ("", 200, b'{"base": {"sha": "--upload-pack=x"}}', "a commit that is none"),
+        ("", 200, b'{"base": ["sha"]}', "a commit that is none"),
         ("/reviews", 200, b"{}", "no list of reviews"),
         ("/reviews", 200, b"[5]", "a review that is no object"),
         ("/reviews", 200, b'[{"state": "APPROVED", "user": {"login": "a"}}]', "without author, id or time"),
@@ -262,6 +274,12 @@ def test_an_answer_that_is_none_is_told(  # noqa: PLR0917  # a table's columns
 def test_nobody_there_is_told(sqlite_ledger: Ledger, clone: Path) -> None:
     with pytest.raises(AdapterError, match="GitHub cannot be asked"):
         list(read_reviews(sqlite_ledger, Source.of("acme/web#7", "http://127.0.0.1:9"), clone, ROSTER))
+
+
+def test_a_review_whose_state_is_no_text_says_nothing(sqlite_ledger: Ledger, github: GitHub, clone: Path) -> None:
+    github.answers["/repos/acme/web/pulls/7/reviews"] = (200, b'[{"state": ["APPROVED"], "user": {"login": "a"}}]')
+
+    assert _read(sqlite_ledger, github, clone) == ["acme/web#7 has no review"]
 
 
 @pytest.mark.parametrize(

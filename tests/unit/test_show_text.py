@@ -151,7 +151,19 @@ def test_a_request_of_any_shape_can_be_shown(asked: dict[str, object]) -> None:
             "approval: 2 of 1 by role a",
             id="list",
         ),
+        pytest.param(
+            obligation(
+                "approval:a", properties={"role": "a", "count": 2, "votes": 2, "rejected_by": ["user:b", "user:c"]}
+            ),
+            "approval: 2 of 2 by role a, rejected by user:b, user:c",
+            id="rejected",
+        ),
         pytest.param(obligation("evidence:x"), "evidence: x is missing", id="evidence"),
+        pytest.param(
+            obligation("evidence:x", properties={"evidence": "x", "failed": ["sha256:64b577970000aaaa"]}),
+            "evidence: x failed (sha256:64b577970000)",
+            id="failed",
+        ),
         pytest.param(
             obligation("stage", properties={"stage": "staging", "at": "dev"}),
             "stage: staging or later, now dev",

@@ -1,9 +1,11 @@
 """The timeline that a person reads, and what programs get."""
 
+import base64
 import io
 import json
 from collections.abc import Iterator
 from itertools import product
+from typing import Any
 
 import pytest
 from ledger_history import CANARY, decision, record
@@ -57,6 +59,80 @@ def test_a_decision_says_who_asked_what_why_and_what_is_owed(sqlite_ledger: Ledg
         f"             acme/no-push: push to main is not allowed ({CANARY})",
         "             approval:sre 1 of 2",
     ]
+
+
+BUDGET = {"id": "budget:usd:run", "type": "budget", "status": "met", "properties": {"limit": "5", "spent": "1"}}
+APPROVAL = {"id": "approval:sre", "type": "approval", "status": "met", "properties": {"count": 1, "votes": 1}}
+SCAN = {"id": "evidence:scan", "type": "evidence", "status": "unmet", "properties": {"failed": ["sha256:1"]}}
+FINDINGS: list[dict[str, Any]] = [
+    {"rule": "acme/open", "effect": "allow", "asks": ["budget:usd:run"]},
+    {"rule": "acme/sre", "effect": "require", "asks": ["approval:sre"]},
+    {"rule": "acme/advice", "effect": "deny", "level": "advisory"},
+    {"rule": "soft/no", "effect": "deny", "mode": "warn"},
+    {"rule": "acme/scan", "effect": "require", "asks": ["evidence:scan"]},
+    {"rule": "acme/no", "effect": "deny"},
+]
+
+
+def told(kind: str, payload: dict[str, Any], **more: str) -> Event:
+    """Return an event as it would be read back."""
+    fields = {"actor": "user:a", "runid": "r", "time": "2026-11-21T05:00:00Z", **more}
+    return Event(b"", _fields(kind) | fields, payload)
+
+
+def details(outcome: str, findings: list[dict[str, Any]], *owed: dict[str, Any]) -> list[str]:
+    event = told("orch.decision", decision(outcome, findings=findings, obligations=list(owed)), outcome=outcome)
+    return [line.strip() for line in shown([event], width=100)[3:]]
+
+
+def test_what_is_allowed_shows_nothing_that_is_met() -> None:
+    assert details("allow", FINDINGS[:2], BUDGET, APPROVAL) == ["allowed by acme/open"]
+
+
+def test_what_blocked_stands_first() -> None:
+    assert details("deny", FINDINGS, BUDGET, APPROVAL, SCAN) == [
+        "acme/no", "acme/scan", "soft/no, only warns", "and 1 more", "evidence:scan failed",
+    ]  # fmt: skip
+
+
+def test_amounts_of_nothing_are_left_out_where_there_are_others() -> None:
+    counters = [{"meter": "pr_attempts", "scope": "run", "estimate": 0}, {"meter": "usd", "scope": "run", "estimate": 2_000_000}]  # fmt: skip
+    charged = {"charged": {"pr_attempts": 0, "usd": 1_000_000}, "reservation_id": "r1"}
+    alert = {"meter": "usd", "scope": "run", "limit": 5_000_000, "spent": 1_500_000, "reserved": 600_000, "asked": 2_000_000}  # fmt: skip
+    said: list[tuple[str, dict[str, Any]]] = [("reserved", {"counters": counters}), ("reserved", {"counters": counters[:1]}), ("settled", charged), ("warned", alert), ("exceeded", alert)]  # fmt: skip
+    events = [told(f"orch.budget.{kind}", payload, actor="a") for kind, payload in said]
+
+    actual = [line[11:].rpartition("  ")[0].strip() for line in shown(events, width=120)[2:]]
+
+    assert actual == [
+        "RESERVED a · 2 usd per run",
+        "RESERVED a · 0 pr_attempts per run",
+        "SPENT    a · 1 usd · reservation r1",
+        "NEARLY   a · usd per run: 1.5 spent + 2.6 held of 5",
+        "STOPPED  a · usd per run: 1.5 spent + 0.6 held of 5 · 2 asked",
+    ]
+
+
+def test_a_revocation_names_its_vote_and_a_request_says_why_it_is_asked_again() -> None:
+    vote = {"vote_id": "v1", "request_id": "q", "role": "sre", "decision": "reject", "by": "user:bob"}
+    asked = {"request_id": "q", "policy_digest": "sha256:1"}
+    said = [("requested", asked), ("voted", vote), ("revoked", vote), ("requested", asked), ("requested", asked | {"policy_digest": "sha256:2"})]  # fmt: skip
+    text = " ".join(
+        "\n".join(shown([told(f"orch.approval.{kind}", payload) for kind, payload in said], width=120)).split()
+    )
+
+    assert "REVOKED user:bob · the vote for request q · the rejection as sre of 05:00:00" in text
+    assert text.count("asked anew") == text.count("the policy has changed") == 1
+
+
+def test_evidence_stands_under_a_heading_of_its_own() -> None:
+    payload = {"type": "tests", "result": "pass", "run_id": "job-7"}
+    chains = ("evidence:", "evidence:acme/web")
+
+    lines = shown([told("orch.evidence.added", payload, runid=chain) for chain in chains])
+
+    assert [lines[1], lines[3]] == ["  evidence", "  evidence of acme/web"]
+    assert "tests: pass · run job-7" in lines[2]
 
 
 def test_runs_and_days_are_headings_once(sqlite_ledger: Ledger) -> None:
@@ -165,6 +241,49 @@ def test_an_event_is_shown_whole(sqlite_ledger: Ledger) -> None:
         "led",
     ]
     assert max(map(len, lines)) <= 80
+
+
+def whole(ledger: Ledger, event: Event) -> list[str]:
+    with ledger.store.reading() as connection:
+        around = read.around(connection, read.find(connection, event.id))
+    out = io.StringIO()
+    timeline_event.write(event, around, out, Page(now_ns=NOW))
+    return out.getvalue().splitlines()
+
+
+def test_an_event_alone_has_nothing_around_it_and_a_vote_is_told_in_words(sqlite_ledger: Ledger) -> None:
+    head, said, none = (
+        base64.urlsafe_b64encode(text).decode().rstrip("=")
+        for text in (
+            b'{"alg":"EdDSA","typ":"orch-vote+jwt"}',
+            b'{"iss":"user:alice","dec":"approve","role":"sre"}',
+            b'{"n',
+        )
+    )
+    votes = [f"{head}.{one}.{'A' * 86}" for one in (said, none)]
+    event = append_all(sqlite_ledger, [Draft("orch.test", "adhoc:9", "user:a", {"votes": votes})])[0]
+
+    lines = whole(sqlite_ledger, event)
+
+    assert "around it" not in lines
+    assert "    - user:alice approve sre (token: -o json)" in lines
+    assert "A" * 60 in "\n".join(lines)
+
+
+def test_a_decision_names_the_request_that_it_waits_for(sqlite_ledger: Ledger) -> None:
+    record(sqlite_ledger)
+    payload = decision("pending") | {"facts": {"request_id": "k3fq7x2m9a"}}
+    later, unknown = append_all(
+        sqlite_ledger,
+        [
+            Draft("orch.decision", "adhoc:8", "agent:fixer", payload),
+            Draft("orch.decision", "adhoc:9", "agent:fixer", payload | {"facts": {"request_id": "none"}}),
+        ],
+    )
+
+    expected = f"  {'request':<15} k3fq7x2m9a (orch ledger show --run request:k3fq7x2m9a)"
+    assert whole(sqlite_ledger, later)[-2:] == ["around it", expected]
+    assert "around it" not in whole(sqlite_ledger, unknown)
 
 
 @pytest.mark.parametrize("output", timeline_json.FORMATS)

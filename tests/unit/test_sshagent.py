@@ -1,10 +1,12 @@
 """ssh-agent: the real one of this machine, and servers that answer as no agent should."""
 
+import contextlib
 import os
 import socket
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,6 +84,31 @@ def _answering(answer: bytes) -> Iterator[dict[str, str]]:
         try:
             yield {"SSH_AUTH_SOCK": f"{folder}/s"}
         finally:
+            thread.join()
+
+
+def test_an_agent_that_answers_byte_by_byte_has_no_more_time_than_another() -> None:
+    with tempfile.TemporaryDirectory(prefix="a", dir="/tmp") as folder, socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"{folder}/s")
+        server.listen()
+        is_over = threading.Event()
+
+        def drip() -> None:
+            connection, _ = server.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.sendall((1000).to_bytes(4, "big"))
+                while not is_over.wait(0.1):
+                    connection.sendall(b"\x0c")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        begun_s = time.monotonic()
+        try:
+            with pytest.raises(UsageError, match="did not answer in time"):
+                sshagent.agent_keys({"SSH_AUTH_SOCK": f"{folder}/s"}, timeout_s=0.5)
+            assert time.monotonic() - begun_s < 3
+        finally:
+            is_over.set()
             thread.join()
 
 

@@ -14,7 +14,7 @@ from orchestrator.errors import UsageError
 from orchestrator.voter import Asked, voter
 
 
-def no_passphrase(file: Path) -> bytes:
+def no_passphrase(file: Path) -> list[bytes]:
     raise AssertionError(file)
 
 
@@ -55,18 +55,30 @@ def test_the_key_at_its_usual_place_is_its_owners() -> None:
 def test_a_locked_key_asks_for_its_passphrase(tmp_path: Path) -> None:
     made = keys.new_key(tmp_path / "key", b"secret words")
 
-    found = voter(Asked("user:bob", tmp_path / "key"), {}, lambda _: b"secret words")
+    found = voter(Asked("user:bob", tmp_path / "key"), {}, lambda _: [b"wrong words", b"secret words"])
 
     assert (found.by, found.signer.public) == ("user:bob", made.public)
 
 
-def test_nobodys_key_needs_a_name() -> None:
-    keys.new_key(keys.default_file(), None)
+def test_the_last_wrong_passphrase_is_told(tmp_path: Path) -> None:
+    keys.new_key(tmp_path / "key", b"secret words")
 
-    with pytest.raises(UsageError, match="nobody's by the roster"):
+    with pytest.raises(UsageError, match="does not open with this passphrase") as error:
+        voter(Asked("user:bob", tmp_path / "key"), {}, lambda _: [b"wrong", b"worse"])
+    assert error.value.advice == "try again"
+    with pytest.raises(UsageError, match="wants a passphrase"):
+        voter(Asked("user:bob", tmp_path / "key"), {}, lambda _: [])
+
+
+def test_nobodys_key_needs_a_name() -> None:
+    made = keys.new_key(keys.default_file(), None)
+
+    with pytest.raises(UsageError, match="the roster gives this key to nobody") as nobodys:
         voter(Asked(), roster_of(alice=bytes(32)), no_passphrase)
-    with pytest.raises(UsageError, match="no packs are known here"):
+    assert nobodys.value.advice.endswith(f'your entry in the roster: "{keys.ssh_line(made.public)}"')
+    with pytest.raises(UsageError, match="no packs with a roster are named") as unknown:
         voter(Asked(), {}, no_passphrase)
+    assert "--packs DIR or set ORCH_PACKS" in unknown.value.advice
 
 
 def test_no_key_at_all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -202,14 +202,19 @@ _approvals(asked) := {concat(":", ["approval", role]): owed |
 	bind := _strictest({object.get(one, "bind", "changes") | some one in of_role})
 	valid := {vote | some vote in votes.counted; vote.role in roles; _is_valid(vote, bind, expires_s)}
 	yes := {vote.by | some vote in valid; _says(vote, role, roles)}
+	no := _rejecting(role, longest_s)
+	terms := {"role": role, "count": count_needed, "bind": bind, "expires_s": expires_s, "votes": count(yes)}
 	owed := {
 		"type": "approval",
 		"phase": "before",
-		"properties": {"role": role, "count": count_needed, "bind": bind, "expires_s": expires_s, "votes": count(yes)},
+		"properties": object.union(terms, _named({"rejected_by": no})),
 		"proof": [by | some by in yes],
-		"status": _status(_is_approved(yes, count_needed, role, longest_s)),
+		"status": _status(_is_approved(yes, count_needed, no)),
 	}
 }
+
+# What nobody did is not mentioned.
+_named(people) := {said: [name | some name in names] | some said, names in people; names != set()}
 
 _strictest(binds) := "action" if binds != {"changes"}
 
@@ -234,13 +239,13 @@ _says(vote, role, roles) if {
 	vote.role == role
 }
 
-_is_approved(yes, count_needed, role, longest_s) if {
+_is_approved(yes, count_needed, no) if {
 	count(yes) >= count_needed
-	not _is_rejected(role, longest_s)
+	no == set()
 } else := false
 
 # A rejection lasts as long as the longest expiry asked for and binds by either digest: who asks for more cannot outdate it.
-_is_rejected(role, longest_s) if {
+_rejecting(role, longest_s) := {vote.by |
 	some vote in votes.counted
 	vote.role == role
 	vote.decision == "reject"
@@ -250,20 +255,22 @@ _is_rejected(role, longest_s) if {
 
 _evidence(asked) := {concat(":", ["evidence", type]): owed |
 	some type in {one.evidence | some one in asked}
-	proof := {digest |
-		some one in _proofs
-		one.type == type
-		one.result == "pass"
-		one.subject == request.bound_digest
-		digest := object.get(one, "digest", "")
-	}
+	proof := _reports(type, "pass")
+	failed := {digest | some digest in _reports(type, "fail"); digest != ""; proof == set()}
 	owed := {
 		"type": "evidence",
 		"phase": _phase({object.get(one, "phase", "before") | some one in asked; one.evidence == type}),
-		"properties": {"evidence": type},
+		"properties": object.union({"evidence": type}, _named({"failed": failed})),
 		"proof": [digest | some digest in proof; digest != ""],
 		"status": _status(proof != set()),
 	}
+}
+
+_reports(type, result) := {object.get(one, "digest", "") |
+	some one in _proofs
+	one.type == type
+	one.result == result
+	one.subject == request.bound_digest
 }
 
 _phase(phases) := "after" if phases == {"after"}
