@@ -66,13 +66,14 @@ def _harmless(secrets: tuple[str, ...]) -> set[str]:  # noqa: ARG001  # of other
 
 def _remember(harmless: set[str], parts: set[str], marks: list[str]) -> None:
     """Add what holds no mark, and no spelling that looks like another one together with what stands elsewhere."""
+    if len(parts) > _MOST_REMEMBERED:
+        return
     if len(harmless) + len(parts) > _MOST_REMEMBERED:
         harmless.clear()
-    if len(parts) <= _MOST_REMEMBERED:
-        short = [part for part in parts if len(part) <= _LONGEST_REMEMBERED]
-        if marks:
-            short = [part for part in short if not _has_any(part.lower(), marks)]
-        harmless.update(short)
+    short = [part for part in parts if len(part) <= _LONGEST_REMEMBERED]
+    if marks:
+        short = [part for part in short if not _has_any(part.lower(), marks)]
+    harmless.update(short)
 
 
 def _marks(lower: str) -> list[str]:

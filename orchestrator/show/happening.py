@@ -106,7 +106,8 @@ def _why(context: dict[str, Any]) -> Iterator[str]:
     objections = sorted((one for one in findings if _objects_still(one, unmet)), key=_gravity) or [
         one for one in findings if one.get("waived")
     ]
-    shown = objections or [one for one in findings if context.get("outcome") == "allow"][:1]
+    grants = [one for one in findings if one.get("effect") in {"allow", "delegate"}]
+    shown = objections or (grants[:1] if context.get("outcome") == "allow" else [])
     for one in shown[:_MOST_DETAILS]:
         verb = {"allow": "allowed by ", "delegate": "delegated by "}.get(_text(one.get("effect")), "")
         marks = ", waived" if one.get("waived") else ", only warns" if one.get("mode") == "warn" and not verb else ""

@@ -110,7 +110,9 @@ def test_what_is_first_seen_is_recorded_and_the_same_again_is_not(ledger: Ledger
 def test_outside_of_runs_the_same_again_is_not_recorded_either(ledger: Ledger) -> None:
     failed = evidence() | {"properties": {"evidence": "tests", "failed": ["sha256:1"]}}
 
-    for number, owing in enumerate((evidence(), evidence(), failed, failed, evidence("met"), evidence("met"), evidence())):
+    for number, owing in enumerate(
+        (evidence(), evidence(), failed, failed, evidence("met"), evidence("met"), evidence())
+    ):
         note(ledger, decided(owing), f"adhoc:{number}", run=None)
 
     assert statuses(ledger) == ["unmet", "failed", "met", "unmet"]
