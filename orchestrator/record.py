@@ -263,11 +263,18 @@ class Recording(NamedTuple):
             return {}
 
     def recorded(self, decisions: Iterable[Decision]) -> Iterator[Decision]:
-        """Yield decisions once they are recorded, a batch in one transaction.
+        """Yield decisions once they are recorded, a batch in one transaction; then let go of the ledger.
 
         Raises:
             LedgerError: a decision enforces and cannot be recorded, so it is none.
         """
+        try:
+            yield from self._recorded(decisions)
+        finally:
+            if self.recorder is not None:
+                self.recorder.ledger.close()  # else SQLite's log is never folded in, and each command reads all of it
+
+    def _recorded(self, decisions: Iterable[Decision]) -> Iterator[Decision]:
         rest = iter(decisions)
         while batch := list(islice(rest, BATCH)):
             if self.recorder is None:

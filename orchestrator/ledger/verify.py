@@ -168,7 +168,7 @@ class _Verification:
             with suppress(Exception):
                 count = self._connection.execute("SELECT count(*) FROM artifacts")[0][0]
                 if count:
-                    yield f"that {_many(count, 'artifact')} still hold what was recorded: not read without --deep"
+                    yield f"the content of {_many(count, 'artifact')}: it was not read (--deep)"
 
 
 def _many(count: int, noun: str) -> str:

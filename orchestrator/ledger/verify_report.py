@@ -45,8 +45,12 @@ class Findings:
         """Why nothing can be said, or not all of it."""
 
     def add(self, finding: Finding) -> None:
-        """Count a finding, and keep it while there is room."""
+        """Count a finding, and keep it while there is room; the first of its kind has room always."""
         self.counts[finding.kind] = self.counts.get(finding.kind, 0) + 1
+        if len(self.kept) >= KEPT and self.counts[finding.kind] == 1:
+            kinds = [one.kind for one in self.kept]
+            most = max(kinds, key=kinds.count)
+            del self.kept[len(kinds) - 1 - kinds[::-1].index(most)]
         if len(self.kept) < KEPT:
             self.kept.append(finding)
 

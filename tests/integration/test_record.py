@@ -66,6 +66,14 @@ def test_a_decision_is_recorded_with_what_was_asked_and_by_which_policy(there: P
     assert payload["request"]["resource"]["id"] == "acme/web"
 
 
+def test_a_command_leaves_nothing_for_the_next_one_to_clear_up(there: Place) -> None:
+    """A log that nobody folds in grows with each command, and each reads all of it."""
+    there.orch("evaluate", *COMMENT)
+    there.orch("evaluate", *COMMENT, "--explain")
+
+    assert [file.name for file in (there.folder / "ledger").glob("ledger.db*")] == ["ledger.db"]
+
+
 def test_a_policy_is_recorded_when_it_first_decides(there: Place) -> None:
     for _ in range(2):
         there.orch("evaluate", *COMMENT)

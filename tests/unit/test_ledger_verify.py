@@ -15,7 +15,7 @@ from orchestrator.ledger.store import Ledger
 from orchestrator.ledger.verify import Options, verify
 from orchestrator.ledger.verify_events import _Headers
 from orchestrator.ledger.verify_heads import Held
-from orchestrator.ledger.verify_report import Finding, Report, State
+from orchestrator.ledger.verify_report import Finding, Findings, Report, State
 from orchestrator.show import verification
 
 DECISION = {"request": {}, "facts": {}, "decision": {"outcome": "allow"}, "claims": [], "label": ""}
@@ -45,6 +45,16 @@ def test_an_empty_ledger_is_verified(ledger: Ledger) -> None:
     report = verify(ledger)
 
     assert (report.state, report.events, report.exit_code) == (State.VERIFIED, 0, Exit.OK)
+
+
+def test_of_each_kind_of_finding_one_is_kept() -> None:
+    findings = Findings()
+    for at in range(100):
+        findings.add(Finding("leaf", "a leaf has no event", position=at))
+    findings.add(Finding("held", "the ledger is shorter"))
+
+    assert [one.position for one in findings.kept] == [*range(19), None]
+    assert findings.counts == {"leaf": 100, "held": 1}
 
 
 def test_findings_that_say_the_same_are_one_and_the_worst_come_first() -> None:
