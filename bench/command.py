@@ -17,8 +17,8 @@ from orchestrator import Policy, opa
 GOALS = {25: 2.2, 1_000: 0.45}
 _PATHS = 20
 _ABOUT = f"""\
-Whole processes, from start to exit, on one request with {_PATHS} files that all allow (nothing is recorded: the
-ledger comes later). conftest and `opa eval` read the same rules as Rego; before timing, all were asked about
+Whole processes, from start to exit, on one request with {_PATHS} files that all allow (each decision is recorded in a
+ledger of its own). conftest and `opa eval` read the same rules as Rego; before timing, all were asked about
 requests of every outcome and agreed."""
 _ORCH, _CONFTEST, _OPA, _FLOOR = "`orch evaluate`", "`conftest test`", "`opa eval`", "`python -I -c pass`"
 

@@ -123,19 +123,15 @@ class Recorder:
 
         Source: 001, "Run Ledger Service".
         """
-        from orchestrator.ledger.append import append
+        from orchestrator.ledger.append import append_group
 
-        recorded = []
+        recorded = [one._replace(context={**one.context, "recorded": True}) for one in decisions]
         with self.ledger.store.writing() as connection:
-            if not self._has_begun:
-                for draft in self._beginning(connection):
-                    append(self.ledger, connection, draft)
-            for decision in decisions:
-                said = decision._replace(context={**decision.context, "recorded": True})
-                append(self.ledger, connection, self._draft(said))
-                if said.context["obligations"]:
-                    self._follow(connection, said)
-                recorded.append(said)
+            begun = [] if self._has_begun else self._beginning(connection)
+            append_group(self.ledger, connection, [*begun, *map(self._draft, recorded)])
+            for decision in recorded:
+                if decision.context["obligations"]:
+                    self._follow(connection, decision)
         self._has_begun = True
         if any(name.startswith("OTEL_") for name in os.environ):
             from orchestrator import spans

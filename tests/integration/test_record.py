@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from command_line import HEAD, Place, clean, command, place_in
 
-from orchestrator import Policy
+from orchestrator import Policy, sidecar
 from orchestrator.ledger.open import open_ledger
 from orchestrator.recall import question_of
 
@@ -89,6 +89,7 @@ def test_a_recorded_question_is_answered_the_same_again(there: Place) -> None:
 
     question, circumstances = question_of(payload)
     again = next(policy.decide_many([question], circumstances)).context
+    sidecar.stop()
 
     kept = {name: value for name, value in said.items() if name not in {"evaluation_id", "recorded", "request_id"}}
     assert {name: again[name] for name in kept} == kept
