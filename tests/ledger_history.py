@@ -201,7 +201,7 @@ def _money(cause: Event) -> list[Draft]:
 
 
 def record(ledger: Ledger) -> list[Event]:
-    """Append one event of every type that a colleague's code appends, and return them."""
+    """Append one event of every type but the ledger's own two, and return them."""
     begun = append_all(ledger, _beginning())
     asked = append_all(ledger, [_decided("pending", cause_id=begun[2].id)])[0]
     rest = append_all(ledger, [*_approval(asked), *_proof(asked), *_money(asked)])
