@@ -4,9 +4,9 @@ import gc
 import os
 import sys
 from _signal import SIGINT, default_int_handler, signal  # type: ignore[import-not-found,unused-ignore]
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -31,34 +31,44 @@ _COMMANDS = {
 """Command to module, function and one line of help: so that `orch --help` imports none of them."""
 
 
-class _LazyGroup(click.Group):
+class LazyGroup(click.Group):
+    """Commands that are imported when they are called; `table` is command to module, function and one line of help."""
+
+    def __init__(self, *given: Any, table: Mapping[str, tuple[str, str, str]], **more: Any) -> None:  # noqa: ANN401  # click's
+        super().__init__(*given, **more)
+        self.table = table
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
-        return list(_COMMANDS)
+        """Return the commands' names in the table's order."""
+        return list(self.table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's signature
-        if cmd_name not in _COMMANDS:
+        """Return a command, imported now; None where there is none."""
+        if cmd_name not in self.table:
             return None
-        module, name, _ = _COMMANDS[cmd_name]
+        module, name, _ = self.table[cmd_name]
         command = getattr(import_module(f"orchestrator.cli.{module}"), name)
         assert isinstance(command, click.Command)  # noqa: S101  # a slip in the table above
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's signature
+        """Write the table's lines of help; nothing is imported for them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
+            formatter.write_dl([(name, text) for name, (_, _, text) in self.table.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return what is called; an unknown name is told with the nearest one."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             from orchestrator.words import did_you_mean
 
-            raise click.UsageError(f"{error.message} {did_you_mean(args[0], _COMMANDS)}".rstrip(), ctx) from error
+            raise click.UsageError(f"{error.message} {did_you_mean(args[0], self.table)}".rstrip(), ctx) from error
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, table=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="orch")
 @click.option("-v", "--verbose", count=True, help="As -vv: add the traceback to an error.")
 @click.pass_context
