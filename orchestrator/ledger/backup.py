@@ -21,7 +21,6 @@ from orchestrator.ledger.store import Ledger
 
 KEY = "head.key"
 _ARTIFACTS = "artifacts"
-_PAGES = 1_000
 _MODE = 0o600
 
 

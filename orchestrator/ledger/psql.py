@@ -36,7 +36,6 @@ INSERT INTO leaves (idx, event_id, hash)
 SELECT (SELECT coalesce(max(idx), -1) FROM leaves) + row_number() OVER (ORDER BY n), id, sha256('\x00'::bytea || header)
 FROM events
 WHERE n > ? AND NOT EXISTS (SELECT 1 FROM leaves WHERE leaves.event_id = events.id)"""
-_NEWEST = "SELECT last_value, pg_current_xact_id_if_assigned() IS NULL FROM events_n_seq"
 _names = count(1)
 logging.getLogger("psycopg").addHandler(logging.NullHandler())  # else a lost connection is told on stderr, twice
 _ADVICE: tuple[tuple[tuple[type[psycopg.Error], ...], str], ...] = (

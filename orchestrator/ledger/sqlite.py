@@ -119,6 +119,8 @@ def open_sqlite(folder: Path, mask: Mask, *, must_exist: bool = False, is_defaul
         _look_at(file)
     if is_new or not file.stat().st_size:
         _refuse_successor(folder)
+    if is_new:
+        _create(file)
     with translated(file):
         raw = _connect(file)
         try:
@@ -179,6 +181,17 @@ def _prepare(folder: Path) -> None:
             f"the ledger's folder {str(folder)!r} lies on a network file system ({kind}), where SQLite loses records",
             advice="name a local folder with ORCH_LEDGER, or use postgresql:// for many machines",
         )
+
+
+def _create(file: Path) -> None:
+    """Make the file for its owner alone; SQLite would let others read it, and makes its log with the same mode."""
+    try:
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise LedgerError(
+            f"the ledger {str(file)!r} cannot be made: {error.strerror}",
+            advice="see that the folder can be written and has room, or name another ledger with ORCH_LEDGER",
+        ) from error
 
 
 def _refuse_successor(folder: Path) -> None:

@@ -290,3 +290,12 @@ def test_no_ledger_takes_the_place_of_one_whose_key_is_left(tmp_path: Path, left
 
     with pytest.raises(LedgerError, match=r"is gone, and its key head\.key is still there"):
         open_ledger(str(place))
+
+
+def test_nobody_else_may_read_what_is_recorded(tmp_path: Path) -> None:
+    with open_ledger(str(tmp_path / "ledger")) as ledger:
+        append_all(ledger, [Draft("acme.note", "r1", "user:x", {"a": 1})])
+
+        modes = {file.name: file.stat().st_mode & 0o777 for file in (tmp_path / "ledger").glob("ledger.db*")}
+
+    assert modes == {"ledger.db": 0o600, "ledger.db-wal": 0o600, "ledger.db-shm": 0o600}
