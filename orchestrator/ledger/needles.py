@@ -89,13 +89,12 @@ def needles(secrets: tuple[str, ...]) -> tuple[tuple[Needle, ...], tuple[Plain, 
     for secret in secrets:
         is_word = secret.isalpha() and secret.isascii() and len(secret) < WORD
         for piece in _pieces(secret):
-            literal |= dict.fromkeys(Needle(text, is_word) for text in (piece, piece.lower()))
+            # a form or a query writes `+` for a space
+            texts = {text: None for one in (piece, piece.lower()) for text in (one, one.replace(" ", "+"))}
+            literal |= dict.fromkeys(Needle(text, is_word) for text in texts)
             encoded = list(_encoded(bytes_of(piece))) if len(piece) >= SHORTEST else []
             literal |= dict.fromkeys(encoded)
-            spelled = (
-                [] if is_word else [piece, piece.lower(), *(needle.text for needle in encoded if needle.is_base64)]
-            )
-            spelled += [text.replace(" ", "+") for text in spelled if " " in text]  # as forms and queries write it
+            spelled = [] if is_word else [*texts, *(needle.text for needle in encoded if needle.is_base64)]
             plains |= dict.fromkeys((plain(text), text) for text in spelled if len(plain(text)) >= SHORTEST_NAMED)
     return tuple(literal), tuple(plains)
 

@@ -6,7 +6,7 @@ import string
 import urllib.parse
 from typing import Any
 
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from orchestrator.digest import canonical
@@ -44,6 +44,8 @@ def left_of(written: str, seen: str) -> bool:
 
 
 @given(SECRETS, AROUND, AROUND, WRITTEN)
+@example("0000000123 4", "", "", urllib.parse.quote_plus)
+@example("00012: ;", "", "", urllib.parse.quote_plus)
 def test_a_secret_is_gone_whatever_surrounds_it(secret: str, before: str, after: str, write: Any) -> None:  # noqa: ANN401
     secret = secret.strip()
     mask, written = Mask.of({"A_SECRET": secret}), write(secret)
