@@ -104,6 +104,15 @@ class DecisionError(OrchError):
 class AdapterError(OrchError):
     """The outside world failed."""
 
+    def __init__(
+        self, message: str, *, advice: str = "", delivery: str = "permanent", error_class: str | None = None
+    ) -> None:
+        super().__init__(message, advice=advice)
+        self.delivery = delivery
+        """A value of `orchestrator.adapter.Delivery`: what this says of the attempt."""
+        self.error_class = error_class
+        """A value of `orchestrator.adapter.ErrorClass`; None where nobody said."""
+
 
 class LedgerError(OrchError):
     """The record cannot be trusted or written."""

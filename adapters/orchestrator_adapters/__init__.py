@@ -1,1 +1,1 @@
-"""Adapters: each does one family of actions in the outside world. None ships yet; this version decides."""
+"""Adapters: each does one family of actions in the outside world."""
