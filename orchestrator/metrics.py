@@ -26,6 +26,12 @@ _WAITING = "SELECT count(*), min(opened_at) FROM requests WHERE state = 'open'"
 _WAITED = """
 SELECT r.opened_at, max(v.at) FROM requests r JOIN votes v ON v.request_id = r.id
 WHERE r.state = 'consumed' AND v.decision = 'approve' GROUP BY r.id, r.opened_at"""
+_RUNS = "SELECT kind, state, count(*) FROM runs GROUP BY kind, state ORDER BY kind, state"
+_PHASES = "SELECT state, count(*) FROM phases GROUP BY state ORDER BY state"
+_ACTIONS = "SELECT action, adapter, state, count(*) FROM actions GROUP BY action, adapter, state ORDER BY 1, 2, 3"
+_RETRIED = "SELECT coalesce(sum(attempt - 1), 0) FROM actions WHERE attempt > 1"
+_OLDEST_RUN = "SELECT min(started_at) FROM runs WHERE state = 'waiting'"
+_PHASE_STATES = ("started", "waiting", "passed", "failed", "skipped", "compensated")
 _LEAVES = "SELECT coalesce(max(idx) + 1, 0) FROM leaves"
 _HEAD = "SELECT size, signed_at FROM heads ORDER BY size DESC LIMIT 1"
 _STATES = ("verified", "tampered", "cannot tell")
@@ -55,6 +61,7 @@ def collect(ledger: Ledger, now_ns: int) -> Iterator[Metric]:
         yield from _decisions(counted)
         yield from _budgets(connection)
         yield from _approvals(connection, now_ns)
+        yield from _executed(connection, now_ns)
         yield from _ledger(connection, sum(count for *_, count in counted), now_ns)
     yield from _verified(ledger.id)
 
@@ -128,6 +135,30 @@ def _approvals(connection: Connection, now_ns: int) -> Iterator[Metric]:
         buckets=[*buckets, ("+Inf", len(waits))],
         sum_value=sum(waits),
     )
+
+
+def _executed(connection: Connection, now_ns: int) -> Iterator[Metric]:
+    """Yield what was carried out: runs, phases and actions by their states."""
+    runs = GaugeMetricFamily("orch_runs", "Runs, by what they are and how they stand.", labels=["kind", "state"])
+    for kind, state, count in connection.execute(_RUNS):
+        runs.add_metric([kind, state], count)
+    yield runs
+    [(oldest,)] = connection.execute(_OLDEST_RUN)
+    age = _age_s(oldest, now_ns) if oldest else 0.0
+    yield GaugeMetricFamily("orch_run_oldest_waiting_seconds", "Age of the oldest run that waits.", age)
+    phases = GaugeMetricFamily("orch_phases", "Phases of runs that have begun, by their state.", labels=["state"])
+    counted = dict.fromkeys(_PHASE_STATES, 0) | dict(connection.execute(_PHASES))
+    for state, count in counted.items():
+        phases.add_metric([state], count)
+    yield phases
+    actions = GaugeMetricFamily(
+        "orch_actions", "Actions, by what became of each.", labels=["action", "adapter", "state"]
+    )
+    for action, adapter, state, count in connection.execute(_ACTIONS):
+        actions.add_metric([action, adapter, state], count)
+    yield actions
+    [(retried,)] = connection.execute(_RETRIED)
+    yield CounterMetricFamily("orch_action_retries", "Attempts at actions after the first.", float(retried))
 
 
 def _ledger(connection: Connection, events: int, now_ns: int) -> Iterator[Metric]:

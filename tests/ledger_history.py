@@ -200,11 +200,47 @@ def _money(cause: Event) -> list[Draft]:
     ]
 
 
+def _acts(cause: Event) -> list[Draft]:
+    def about(verb: str, key: str, **more: object) -> Draft:
+        return _said(f"action.{verb}", {"key": key * 64, **more}, action="comment")
+
+    def planned(key: str) -> Draft:
+        said = {"run_id": RUN, "name": f"tell/{key}", "target": "", "adapter": "mail", "effect": "outward"}
+        return about("planned", key, **said, replayable=False, asked_digest=ACTION, evaluation_id=cause.id)
+
+    def begun(key: str, attempt: int = 1) -> Draft:
+        said = {"executor": "host-1", "request_id": "", "reservation_id": ""}
+        return about("dispatching", key, attempt=attempt, **said)
+
+    def ended(verb: str, key: str, error_class: str = "", attempt: int = 1) -> Draft:
+        receipt: dict[str, object] = {"reference": "<1@acme>", "detail": CANARY, "outputs": {"id": CANARY}, "retry_after_s": None}
+        receipt |= {"artifacts": [], "used": {}}
+        return about(verb, key, attempt=attempt, receipt=receipt, error_class=error_class, executor="")
+
+    return [
+        *(planned(key) for key in "abcd"),
+        *(begun(key) for key in "abc"),
+        ended("delivered", "a"),
+        ended("permanent", "b", "permanent"),
+        ended("unknown", "c"),
+        about("resolved", "c", state="retryable", by="user:ann", note="looked"),
+        begun("c", 2),
+        ended("retryable", "c", "transient", 2),
+    ]
+
+
+def _phases() -> list[Draft]:
+    return [
+        _said("phase.started", {"phase": "tell", "attempt": 1}),
+        _said("phase.passed", {"phase": "tell", "criteria": []}),
+    ]
+
+
 def record(ledger: Ledger) -> list[Event]:
     """Append one event of every type but the ledger's own two, and return them."""
     begun = append_all(ledger, _beginning())
     asked = append_all(ledger, [_decided("pending", cause_id=begun[2].id)])[0]
-    rest = append_all(ledger, [*_approval(asked), *_proof(asked), *_money(asked)])
+    rest = append_all(ledger, [*_approval(asked), *_proof(asked), *_money(asked), *_acts(asked), *_phases()])
     alone = Draft("orch.decision", "adhoc:1", "user:ann", decision("allow"), subject="acme/app", repository="acme/app", action="comment", outcome="allow")  # fmt: skip
     more = append_all(ledger, [alone, _said("run.ended", {"state": "done", "reason": CANARY})])
     return [*begun, asked, *rest, *more]

@@ -20,7 +20,7 @@ from orchestrator.ledger.store import Connection, Ledger
 
 KEPT: dict[str, frozenset[str]] = {
     "orch.decision": frozenset(),
-    "orch.run.started": frozenset({"kind", "repository", "session", "config_digest"}),
+    "orch.run.started": frozenset({"kind", "repository", "session", "config_digest", "name", "mode", "plan_digest"}),
     "orch.run.ended": frozenset({"state"}),
     "orch.approval.requested": frozenset(
         {
@@ -35,6 +35,10 @@ KEPT: dict[str, frozenset[str]] = {
             "signed_by",
         }
     ),
+    **{
+        f"orch.action.{verb}": frozenset({"key", "attempt", "error_class", "executor"})
+        for verb in ("delivered", "permanent", "retryable", "unknown")
+    },
 }  # fmt: skip
 """Every type that can be erased, and what of its payload stays because approvals, evidence and budgets rest on it."""
 

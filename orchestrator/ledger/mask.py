@@ -4,12 +4,12 @@ A value is written out once and searched for anything suspicious; only where the
 by `masking`. Part of the hot path.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from orchestrator.digest import canonical
 from orchestrator.errors import LedgerError
-from orchestrator.ledger.needles import secrets_of
+from orchestrator.ledger.needles import secrets_of, with_values
 from orchestrator.ledger.search import Hits, hits_in_json, hits_in_text, written
 
 _UTF8_BYTES = 4 * 1024 * 1024
@@ -25,6 +25,14 @@ class Mask(NamedTuple):
     def of(cls, environ: Mapping[str, str]) -> "Mask":
         """Return the mask of an environment."""
         return cls(secrets_of(environ))
+
+    def knowing(self, values: Iterable[str]) -> "Mask":
+        """Return a mask that hides these values, too.
+
+        Raises:
+            ValueError: one is too short to be hidden.
+        """
+        return Mask(with_values(self.secrets, values))
 
     def value(self, value: Any) -> Any:  # noqa: ANN401  # JSON
         """Return a JSON value with every secret in it hidden, at any depth, in values and keys.

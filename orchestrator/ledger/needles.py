@@ -7,7 +7,7 @@ each of the three places it may begin at), and as hex; `plain` undoes percent-en
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -78,6 +78,25 @@ def secrets_of(environ: Mapping[str, str]) -> tuple[str, ...]:
                 found.update(_within(value))
             if _is_secret(name, value):
                 found.update(_parts(value, SHORTEST))
+    return _longest_first(found)
+
+
+def with_values(secrets: tuple[str, ...], values: Iterable[str]) -> tuple[str, ...]:
+    """Return secrets with further values that somebody named, each of which has at least `SHORTEST_NAMED` characters.
+
+    Raises:
+        ValueError: one is too short to be found without tearing other text.
+    """
+    found = set(secrets)
+    for value in values:
+        parts = list(_parts(value, SHORTEST_NAMED))
+        if not parts:
+            raise ValueError(f"a value of fewer than {SHORTEST_NAMED} characters")
+        found.update(parts)
+    return secrets if len(found) == len(secrets) else _longest_first(found)
+
+
+def _longest_first(found: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda secret: (-len(secret), secret)))
 
 

@@ -19,7 +19,10 @@ _INIT = "run `orch ledger init --ledger URL` with the owner's URL"
 WRITERS = """
 SELECT DISTINCT grantee::text FROM information_schema.role_table_grants
 WHERE table_schema = %s AND table_name = 'events' AND privilege_type = 'INSERT' AND grantee <> grantor"""
-
+_READERS = """
+SELECT DISTINCT grantee::text FROM information_schema.role_table_grants
+WHERE table_schema = %s AND table_name = 'events' AND privilege_type = 'SELECT'
+AND grantee NOT IN (grantor, 'PUBLIC')"""
 _EXISTS = "SELECT EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = %s AND tablename = 'meta')"
 _MAKE_A_ROLE = "CREATE ROLE name LOGIN PASSWORD '...'"
 
@@ -111,8 +114,10 @@ def _migrate(raw: "psycopg.Connection[Any]", where: str) -> None:
         raw.execute(keep, ("format", str(SCHEMA_VERSION)))
         if version == 0:
             raw.execute(keep, ("ledger_id", new_id().replace("-", "")))
-        for (name,) in raw.execute(WRITERS, (SCHEMA,)).fetchall():
-            grant(raw, Role(name, may_write=True))
+        writers = {name for (name,) in raw.execute(WRITERS, (SCHEMA,)).fetchall()}
+        readers = {name for (name,) in raw.execute(_READERS, (SCHEMA,)).fetchall()}
+        for name in sorted(writers | readers):  # new tables are nobody's yet
+            grant(raw, Role(name, may_write=name in writers))
 
 
 def check_role(raw: "psycopg.Connection[Any]", name: str) -> None:

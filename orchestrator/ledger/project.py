@@ -12,7 +12,7 @@ Project = Callable[[Mapping[str, Any], Mapping[str, Any]], Iterator[Statement]]
 
 TABLES = (
     "erasures", "organizations", "repositories", "policies", "policy_packs", "runs", "requests", "votes", "artifacts",
-    "evidence", "obligations", "budgets", "budget_alerts", "reservations", "reservation_counters",
+    "evidence", "obligations", "budgets", "budget_alerts", "reservations", "reservation_counters", "actions", "phases",
 )  # fmt: skip
 """Every projection, in the order they are emptied and made again."""
 
@@ -52,15 +52,10 @@ def _policy(_: Mapping[str, Any], payload: Mapping[str, Any]) -> Iterator[Statem
         yield sql, (payload["digest"], pack["layer"], pack["name"], pack["version"], pack["digest"])
 
 
-def _run(fields: Mapping[str, Any], payload: Mapping[str, Any]) -> Iterator[Statement]:
-    if fields["type"] == "orch.run.started":
-        sql = """INSERT INTO runs (id, kind, repository, session, trigger_name, actor, config_digest, started_at,
-                 ended_at, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, '', 'running') ON CONFLICT DO NOTHING"""
-        said = tuple(payload.get(name) or "" for name in ("kind", "repository", "session", "trigger"))
-        yield sql, (fields["runid"], *said, fields["actor"], payload.get("config_digest") or "", fields["time"])
-    elif fields["type"] == "orch.run.ended":
-        sql = "UPDATE runs SET ended_at = ?, state = ? WHERE id = ?"
-        yield sql, (fields["time"], payload.get("state") or "ended", fields["runid"])
+def _runs() -> Project:
+    from orchestrator.ledger.project_runs import project
+
+    return project
 
 
 def _approvals() -> Project:
@@ -81,14 +76,22 @@ def _evidence() -> Project:
     return project
 
 
+def _actions() -> Project:
+    from orchestrator.ledger.project_actions import project
+
+    return project
+
+
 _FAMILIES: dict[str, Callable[[], Project]] = {
     "ledger": lambda: _ledger,
     "policy": lambda: _policy,
-    "run": lambda: _run,
+    "run": _runs,
+    "phase": _runs,
     "approval": _approvals,
     "artifact": _evidence,
     "evidence": _evidence,
     "obligation": _evidence,
     "budget": _budgets,
+    "action": _actions,
 }
 """The word after `orch.` in a type to what projects it; imported only when such an event comes."""

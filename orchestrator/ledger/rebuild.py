@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.errors import LedgerError
 from orchestrator.ledger.project import TABLES, of_repository, statements
-from orchestrator.ledger.store import Connection, Ledger
+from orchestrator.ledger.store import SCHEMA_VERSION, Connection, Ledger
 
 Progress = Callable[[int], None]
 """Told now and then how many events were read."""
@@ -86,16 +86,32 @@ def gone(ledger: Ledger) -> int:
     return int(without_event) + max(0, int(without_leaf))
 
 
-def differences(ledger: Ledger, connection: Connection) -> Iterator[str]:  # noqa: ARG001  # what a reader of any ledger gives
+def differences(ledger: Ledger, connection: Connection) -> Iterator[str]:
     """Yield each way in which the projections differ from what `rebuild` would make; the ledger is only read.
 
-    The tables are made in a temporary database on the disk, so memory stays bounded.
+    The tables are made in a temporary database on the disk, so memory stays bounded. Of a ledger of an older format
+    those columns are compared that it has.
     """
+    known = _columns_of_older(ledger, connection)
     with _scratch() as raw:
         for row in _replayed(connection):
             yield from _applied(raw, row)
         for name in TABLES:
-            yield from _compared(connection, raw, _table(raw, name))
+            table = _table(raw, name)
+            if known is not None:
+                table = table._replace(columns=tuple(one for one in table.columns if one in known.get(name, ())))
+            if table.columns:
+                yield from _compared(connection, raw, table)
+
+
+def _columns_of_older(ledger: Ledger, connection: Connection) -> dict[str, set[str]] | None:
+    """Return the columns of each table where the file is of an older format; None where it has every one.
+
+    Only SQLite opens such a ledger without bringing it up to date: to read it.
+    """
+    if not ledger.gives_leaves or connection.execute("PRAGMA user_version")[0][0] == SCHEMA_VERSION:
+        return None
+    return {name: {row[1] for row in connection.execute(f"PRAGMA table_info({name})")} for name in TABLES}
 
 
 class _Row(NamedTuple):

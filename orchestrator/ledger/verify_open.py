@@ -81,7 +81,7 @@ def _identity(raw: sqlite3.Connection, file: Path) -> str:
             f"the ledger {str(file)!r} has format {version}; this orch knows formats up to {SCHEMA_VERSION}",
             advice="use the newer orch that wrote it",
         )
-    if version < SCHEMA_VERSION:
+    if version < 1:
         raise LedgerError(
             f"{str(file)!r} says that it has format {version}; expected {SCHEMA_VERSION}: it is no ledger, or damaged",
             advice=_BACKUP,
@@ -104,8 +104,9 @@ def check_database(ledger: Ledger, connection: Connection, findings: Findings, *
         if problem != "ok":
             findings.doubt(f"the database is damaged: {'; '.join(str(problem).splitlines())}")
     seen = _objects(connection.execute(_OBJECTS))
+    version = connection.execute("PRAGMA user_version")[0][0]  # an older one is as it was made then
     with sqlite3.connect(":memory:") as fresh:
-        for script in sorted(_SCHEMA.glob("*.sql")):
+        for script in sorted(_SCHEMA.glob("*.sql"))[:version]:
             fresh.executescript(script.read_text(encoding="utf-8"))
         expected = _objects(fresh.execute(_OBJECTS).fetchall())
     fresh.close()

@@ -89,9 +89,9 @@ def _expected() -> Iterator[tuple[str, str]]:
 
 
 def _columns(twin: sqlite3.Connection, table: str) -> Iterator[tuple[str, str]]:
-    for _, name, kind, *_ in twin.execute(f"PRAGMA table_info({table})"):
-        is_drawn = (table, name) == ("events", "n")
-        yield f"column {table}.{name}", f"{_TYPES[kind]} NOT NULL{' ALWAYS' if is_drawn else ''}"
+    for _, name, kind, _, default, _ in twin.execute(f"PRAGMA table_info({table})"):
+        drawn = " ALWAYS" if (table, name) == ("events", "n") else " DEFAULT" if default is not None else ""
+        yield f"column {table}.{name}", f"{_TYPES[kind]} NOT NULL{drawn}"
 
 
 def _keys(twin: sqlite3.Connection, table: str) -> Iterator[tuple[str, str]]:

@@ -4,11 +4,17 @@ A payload may be erased, of a newer orch or hostile: what is not there or not of
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from orchestrator.choices import MICRO
 from orchestrator.ledger.event import Event
-from orchestrator.show import wording
+from orchestrator.show import execution, wording
+from orchestrator.show.told import Happening
+from orchestrator.show.told import mapping as _object
+from orchestrator.show.told import mappings as _objects
+from orchestrator.show.told import subject as _subject
+from orchestrator.show.told import text as _text
+from orchestrator.show.told import who as _who
 
 _REASONS = {
     "budget_spent": "budget spent",
@@ -18,19 +24,6 @@ _REASONS = {
 }
 _MOST_DETAILS = 3
 _DAY = 10
-
-
-class Happening(NamedTuple):
-    """An event, told."""
-
-    word: str
-    """What became of it, in capitals."""
-    tone: str
-    """`good`, `bad`, `wait` or `plain`."""
-    who: str
-    what: tuple[str, ...]
-    details: tuple[str, ...] = ()
-    """Why, by which rule, what is owed: a line each."""
 
 
 def happening(event: Event) -> Happening:
@@ -53,26 +46,6 @@ def amount(value: object) -> str:
     whole, rest = divmod(abs(value), MICRO)
     text = f"{whole:,}.{rest:06d}".rstrip("0") if rest else f"{whole:,}"
     return ("-" if value < 0 else "") + text
-
-
-def _who(event: Event) -> str:
-    return str(event.fields["actor"])
-
-
-def _subject(event: Event) -> str:
-    return str(event.fields.get("subject", ""))
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _object(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(value: object) -> list[dict[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _short(digest: object) -> str:
@@ -232,14 +205,6 @@ def _alert(event: Event, payload: dict[str, Any]) -> Happening:
     return Happening("STOPPED" if is_over else "NEARLY", "bad" if is_over else "wait", _who(event), parts)
 
 
-def _run(event: Event, payload: dict[str, Any]) -> Happening:
-    if str(event.fields["type"]).endswith("started"):
-        parts = (_text(payload.get("kind")), _text(payload.get("repository")), _text(payload.get("trigger")))
-        return Happening("BEGINS", "plain", _who(event), parts)
-    state = _text(payload.get("state")) or "ended"
-    return Happening("ENDS", "plain", _who(event), (state, _text(payload.get("reason"))))
-
-
 def _policy(event: Event, payload: dict[str, Any]) -> Happening:
     packs = ", ".join(f"{_text(one.get('name'))} {_text(one.get('version'))}" for one in _objects(payload.get("packs")))
     return Happening("POLICY", "plain", _who(event), (_short(payload.get("digest")), packs))
@@ -259,8 +224,6 @@ _TELLERS: dict[str, Callable[[Event, dict[str, Any]], Happening]] = {
     "orch.ledger.created": _created,
     "orch.ledger.erased": _erased,
     "orch.policy.loaded": _policy,
-    "orch.run.started": _run,
-    "orch.run.ended": _run,
     "orch.decision": _decision,
     "orch.approval.requested": _requested,
     "orch.approval.voted": _voted,
@@ -273,4 +236,5 @@ _TELLERS: dict[str, Callable[[Event, dict[str, Any]], Happening]] = {
     **dict.fromkeys((f"orch.budget.{name}" for name in ("started", "settled", "released", "expired")), _charged),
     "orch.budget.warned": _alert,
     "orch.budget.exceeded": _alert,
+    **execution.TELLERS,
 }

@@ -10,7 +10,8 @@ from typing import NamedTuple, TextIO
 from orchestrator import clock
 from orchestrator.ledger.event import Event
 from orchestrator.show import escape
-from orchestrator.show.happening import Happening, happening
+from orchestrator.show.happening import happening
+from orchestrator.show.told import Happening
 
 _COLORS = {"good": "1;32", "bad": "1;31", "wait": "1;33", "plain": "", "dim": "2", "bold": "1"}
 _WORD_WIDTH = 9
@@ -59,6 +60,7 @@ class Timeline:
         self._run: str | None = None
         self._votes: dict[str, str] = {}
         self._policies: dict[str, str] = {}
+        self._actions: dict[str, dict[str, str]] = {}
 
     def write(self, events: Iterable[Event]) -> int:
         """Write events and return how many there were.
@@ -67,10 +69,20 @@ class Timeline:
             BrokenPipeError: the reader has gone.
         """
         count = 0
-        for count, event in enumerate(events, 1):  # noqa: B007  # counted for the caller
+        for count, event in enumerate(map(self._named, events), 1):  # noqa: B007  # counted for the caller
             lines = event_lines(event, self._page, self._recalled(event))
             self._out.write("\n".join((*self._heading(event), *lines)) + "\n")
         return count
+
+    def _named(self, event: Event) -> Event:
+        """Return an event about an action with the name that the action was planned under: later ones say its key."""
+        said = event.payload or {}
+        key = said.get("key")
+        if not str(event.fields["type"]).startswith("orch.action.") or not isinstance(key, str):
+            return event
+        if isinstance(said.get("name"), str):
+            self._actions[key] = {name: str(said.get(name) or "") for name in ("name", "target")}
+        return event._replace(payload={**self._actions.get(key, {}), **said})
 
     def _recalled(self, event: Event) -> str:
         """Return what an earlier event tells of this one: which vote is revoked, why a request is asked anew."""

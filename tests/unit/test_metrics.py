@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
+from run_history import History
 
 from orchestrator import metrics, spend
 from orchestrator.clock import SECOND_NS, parse_time
@@ -142,3 +143,24 @@ def test_a_note_that_cannot_be_read_is_none(ledger: Ledger) -> None:
         file.write_text(text, encoding="utf-8")
 
         assert not [name for name, *_ in samples(ledger) if "verify" in name]
+
+
+def test_runs_phases_and_actions_are_counted_by_their_state(ledger: Ledger) -> None:
+    History(ledger).until_it_waits()
+    other = History(ledger, "other", at="2026-11-21T11:00")
+    other.begin(kind="job")
+    other.action("job/command", "run_command", "permanent")
+    other.add("run.ended", {"state": "failed", "reason": ""})
+
+    found = samples(ledger)
+
+    assert (found["orch_runs", "plan", "waiting"], found["orch_runs", "job", "failed"]) == (1, 1)
+    assert found["orch_run_oldest_waiting_seconds",] == 6.5 * 3600
+    assert (found["orch_phases", "passed"], found["orch_phases", "waiting"], found["orch_phases", "failed"]) == (
+        2,
+        1,
+        0,
+    )
+    assert found["orch_actions", "run_command", "command", "delivered"] == 2
+    assert found["orch_actions", "run_command", "command", "permanent"] == 1
+    assert found["orch_action_retries_total",] == 1
