@@ -34,26 +34,32 @@ CATALOGUE: dict[str, Action] = {
         "open a pull request onto `branch`",
         needs="branch",
         can="head_branch files",
-        arguments="title body draft labels reviewers assignees number",
+        arguments="title body draft labels reviewers assignees number commit",
     ),
     "merge_pr": _action(
         "repository",
         "merge a pull request into `branch`",
         needs="branch",
         can="head_branch files",
-        arguments="number method title body",
+        arguments="number method title body commit",
     ),
     "close_pr": _action("repository", "close a pull request", can="branch head_branch", arguments="number body"),
     "push_branch": _action(
-        "repository", "push commits to `branch`", needs="branch", can="head_branch files", arguments="force commit"
+        "repository",
+        "push commits to `branch`",
+        needs="branch",
+        can="head_branch files",
+        arguments="force commit remote",
     ),
-    "create_branch": _action("repository", "create `branch`", needs="branch", can="head_branch", arguments="commit"),
-    "delete_branch": _action("repository", "delete `branch`", needs="branch"),
-    "create_tag": _action("repository", "create a tag", can="branch", arguments="tag commit message"),
+    "create_branch": _action(
+        "repository", "create `branch`", needs="branch", can="head_branch", arguments="commit remote"
+    ),
+    "delete_branch": _action("repository", "delete `branch`", needs="branch", arguments="commit remote"),
+    "create_tag": _action("repository", "create a tag", can="branch", arguments="tag commit message remote"),
     "comment": _action("repository", "comment on an issue or pull request", arguments="number body"),
-    "create_issue": _action("repository", "create an issue", arguments="title body labels assignees"),
+    "create_issue": _action("repository", "create an issue", arguments="title body labels assignees milestone"),
     "update_issue": _action(
-        "repository", "change or close an issue", arguments="number title body labels assignees state"
+        "repository", "change or close an issue", arguments="number title body labels assignees milestone state"
     ),
     "dispatch_workflow": _action(
         "repository", "start a CI workflow on `branch`", needs="branch", arguments="workflow inputs"
@@ -61,16 +67,29 @@ CATALOGUE: dict[str, Action] = {
     "publish_release": _action(
         "repository", "publish a release", can="branch files", arguments="tag name body draft prerelease assets commit"
     ),
-    "publish_page": _action("repository", "publish pages from `branch`", can="branch files", arguments="path commit"),
-    "write_document": _action(
-        "repository", "write documents into `branch`", can="branch files", arguments="path message template"
+    "publish_page": _action(
+        "repository", "publish pages from `branch`", can="branch files", arguments="path commit message source"
     ),
-    "write_file": _action("repository", "write files of a checkout", needs="files", can="branch"),
+    "write_document": _action(
+        "repository",
+        "write documents into `branch`",
+        can="branch files",
+        arguments="path message template content source commit",
+    ),
+    "write_file": _action(
+        "repository", "write files of a checkout", needs="files", can="branch", arguments="path content source mode"
+    ),
     "call_tool": _action("tool", "call an MCP tool, `server:tool`", arguments=None),
     "run_command": _action("command", "run a program", can="files", arguments="argv cwd env script_digest timeout_s"),
     "send_message": _action(
-        "channel", "send a message to people", arguments="channel to subject body template attachments"
+        "channel", "send a message to people", arguments="channel to subject body html template attachments reply_to"
     ),
-    "call_webhook": _action("endpoint", "send an HTTP request", arguments="url method headers body"),
+    "call_webhook": _action(
+        "endpoint", "send an HTTP request", arguments="endpoint url method headers query body json key"
+    ),
+    "approve_phase": _action("phase", "let a run go on after a phase, `plan:phase`", arguments="criteria met mode"),
+    "auto_approve": _action(
+        "phase", "let a run go on after a phase that has no criteria, `plan:phase`", arguments="criteria met mode"
+    ),
 }
 """Name to action. `docs/actions.md` shows it; a test holds both equal."""

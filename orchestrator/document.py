@@ -146,7 +146,7 @@ def read(data: bytes, file: str) -> Reading:
     Never raises. Nothing is resolved but YAML 1.2's null, true, false, decimal integers (`int`) and decimal fractions
     (`Decimal`, digits kept); all else is text.
     """
-    problem, text = _text(data, file)
+    problem, text = readable(data, file)
     if problem is not None:
         return Reading((), (problem,))
     builder = _Builder(file)
@@ -167,8 +167,8 @@ def read(data: bytes, file: str) -> Reading:
     return Reading(tuple(documents), tuple(builder.problems))
 
 
-def _text(data: bytes, file: str) -> tuple[Problem | None, str]:
-    """Return the file's text, or what makes it unreadable before YAML is looked at."""
+def readable(data: bytes, file: str) -> tuple[Problem | None, str]:
+    """Return the text of a file, or what makes it unreadable before its syntax is looked at."""
     if len(data) > MAX_BYTES:
         size = f"a file of {len(data) / 1024 / 1024:.1f} MB"
         return Problem(file, 0, 0, size, f"at most {MAX_BYTES // 1024 // 1024} MB", "split it into several files"), ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator import clock, reading, request
+from orchestrator.asker import Asker
 from orchestrator.catalogue import CATALOGUE
 from orchestrator.choices import Mode, Point
 from orchestrator.decide import Circumstances, Policy, Question
@@ -17,12 +18,11 @@ from orchestrator.errors import UsageError
 from orchestrator.load import load
 from orchestrator.names import id_problem, shown
 from orchestrator.place import here
-from orchestrator.record import Recording, Run
+from orchestrator.record import Recording
 from orchestrator.settings import Settings
 
 if TYPE_CHECKING:
     from orchestrator.change import Change
-    from orchestrator.ci import CiContext
 
 _STATED_FACTS = "the facts came from a file"
 _STATED_CHANGE = "the change was stated, not read from git"
@@ -79,7 +79,9 @@ def evaluate(
 
     Source: 001, "Policy Engine"; "Policy warn-only".
     """
-    place = _Place.of(asked, settings, cwd or here(), os.environ if environ is None else environ)
+    is_event = not asked.source and not asked.flags
+    given = os.environ if environ is None else environ
+    place = Asker.of(settings, cwd or here(), given, change=asked.change, is_event=is_event)
     loaded = load(place.settings, cwd=place.cwd, base_commit=place.base_commit, one_shot=asked.one_shot)
     policy = Policy.of(loaded)
     circumstances = Circumstances(
@@ -92,33 +94,18 @@ def evaluate(
         place.settings, place.run(policy.roster), policy, circumstances.point, is_wanted=asked.is_recorded
     )
     place = place.within(recording.repository)
-    facts, claims = place.facts(policy.roster), place.claims()
+    facts = place.facts(policy.roster) | (reading.facts(asked.facts) if asked.facts else {})
+    claims = _claims_of(asked)
     questions, is_single = _questions(asked, place, policy.roster, facts, claims)
     knowing = (question._replace(known=recording.known) for question in questions)
     return Evaluation(
         decisions=recording.recorded(policy.decide_many(knowing, circumstances)),
         is_single=is_single,
-        notes=(*loaded.notes, *place.notes()),
+        notes=(*loaded.notes, *_notes(asked, place)),
         explanations=lambda decision: _explained(
             policy, Question(decision.request, facts, known=recording.known), circumstances
         ),
     )
-
-
-def _ci(environ: Mapping[str, str]) -> "CiContext | None":
-    if not environ.keys() & {"GITHUB_ACTIONS", "GITLAB_CI"}:
-        return None
-    from orchestrator.ci import detect
-
-    return detect(environ)
-
-
-def _traceparent(environ: Mapping[str, str]) -> str:
-    """Return the caller's trace context, "" where it is none as W3C writes them."""
-    given = environ.get("TRACEPARENT", "")
-    version, trace, span, flags = parts if len(parts := given.split("-")) == 4 else ("", "", "", "")  # noqa: PLR2004  # its form
-    sizes = (len(version), len(trace), len(span), len(flags))
-    return given if sizes == (2, 32, 16, 2) and set(given) <= set("0123456789abcdef-") else ""
 
 
 def _explained(policy: Policy, question: Question, circumstances: Circumstances) -> str:
@@ -127,112 +114,25 @@ def _explained(policy: Policy, question: Question, circumstances: Circumstances)
     return explanation(policy.explain(question, circumstances))
 
 
-class _Place(NamedTuple):
-    """Where the question is asked: settings, the CI, the change."""
+def _notes(asked: Asked, place: Asker) -> Iterator[str]:
+    """Yield what is easily overlooked in what was asked."""
+    if place.change is not None and not place.change.files:
+        yield "nothing differs in this range; changes that are not committed are not looked at"
+    flags = asked.flags
+    if flags and place.change is None and not flags.files and not asked.files_from:
+        known = CATALOGUE.get(flags.action)
+        if known is not None and "files" in known.has:
+            yield "no files were named, so every rule about files counts; add --file or --from-git"
 
-    asked: Asked
-    settings: Settings
-    cwd: Path
-    ci: "CiContext | None"
-    change: "Change | None"
-    traceparent: str = ""
 
-    @classmethod
-    def of(cls, asked: Asked, settings: Settings, cwd: Path, environ: Mapping[str, str]) -> "_Place":
-        context = _ci(environ)
-        by_ci = context if context and not asked.source and not asked.flags else None
-        change_range = asked.change
-        if by_ci is not None and change_range is None and by_ci.base and by_ci.head:
-            change_range = f"{by_ci.base}..{by_ci.head}"
-        if context and context.repository and settings.repository is None:
-            settings = settings._replace(repository=context.repository)
-        change = None
-        if change_range is not None:
-            from orchestrator.change import read_change
-
-            change = read_change(change_range, cwd)
-        return cls(asked, settings, cwd, context, change, _traceparent(environ))
-
-    def within(self, repository: str | None) -> "_Place":
-        """Return the place within a run, whose repository was fixed when it began."""
-        if repository is None or self.settings.repository is not None:
-            return self
-        return self._replace(settings=self.settings._replace(repository=repository))
-
-    @property
-    def base_commit(self) -> str | None:
-        """Where the packs of this checkout are read when its own change is judged; "" where it has no base.
-
-        Not the merge base: its author chooses that, and could choose a time of laxer packs.
-        """
-        return self.change.base if self.change else None
-
-    def subject(self, roster: Mapping[str, Any]) -> str:
-        """Who asks, as far as the host knows: the operator's word, else the CI's login, else the OS user."""
-        if self.settings.subject:
-            return self.settings.subject
-        if self.ci and self.ci.login:
-            from orchestrator.ci import subject_for
-
-            return subject_for(self.ci.login, self.ci.provider, roster)
-        return f"user:{_os_user()}"
-
-    def facts(self, roster: Mapping[str, Any]) -> dict[str, Any]:
-        """What the host knows, and what `--facts` supplies."""
-        facts: dict[str, Any] = {}
-        if self.settings.repository:
-            facts["repository"] = self.settings.repository
-        if self.settings.delegation:
-            facts["delegation"] = list(self.settings.delegation)
-        if self.ci and self.ci.trigger:
-            from orchestrator.ci import subject_for
-
-            facts["trigger"] = subject_for(self.ci.trigger, self.ci.provider, roster)
-        contributors = set()
-        if self.ci and self.ci.login:  # who opened the pull request, or pushed
-            from orchestrator.ci import subject_for
-
-            contributors.add(subject_for(self.ci.login, self.ci.provider, roster))
-        if self.change:
-            from orchestrator.change import contributor_names
-
-            contributors.update(contributor_names(self.change.contributors, roster))
-        if contributors or self.change:
-            facts["contributors"] = sorted(contributors)
-        return facts | (reading.facts(self.asked.facts) if self.asked.facts else {})
-
-    def run(self, roster: Mapping[str, Any]) -> Run:
-        """What the decisions belong to."""
-        trigger = ""
-        event: dict[str, Any] | None = None
-        if self.ci is not None:
-            from orchestrator.ci import subject_for
-
-            trigger = subject_for(self.ci.trigger, self.ci.provider, roster) if self.ci.trigger else ""
-            event = {name: getattr(self.ci, name) for name in ("provider", "event", "run_id", "number", "base", "head")}
-        tree = self.change.tree if self.change else None
-        given = self.settings
-        asker = self.subject(roster)
-        return Run(given.run, given.session, given.repository, asker, trigger, tree, event, self.traceparent)
-
-    def notes(self) -> Iterator[str]:
-        """What is easily overlooked in what was asked."""
-        if self.change is not None and not self.change.files:
-            yield "nothing differs in this range; changes that are not committed are not looked at"
-        flags = self.asked.flags
-        if flags and self.change is None and not flags.files and not self.asked.files_from:
-            known = CATALOGUE.get(flags.action)
-            if known is not None and "files" in known.has:
-                yield "no files were named, so every rule about files counts; add --file or --from-git"
-
-    def claims(self) -> tuple[str, ...]:
-        """What nobody but the asker vouches for in every request."""
-        stated = ((self.asked.facts, _STATED_FACTS), (self.asked.now, _STATED_TIME))
-        return tuple(claim for given, claim in stated if given)
+def _claims_of(asked: Asked) -> tuple[str, ...]:
+    """Return what nobody but the asker vouches for in every request."""
+    stated = ((asked.facts, _STATED_FACTS), (asked.now, _STATED_TIME))
+    return tuple(claim for given, claim in stated if given)
 
 
 def _questions(
-    asked: Asked, place: _Place, roster: Mapping[str, Any], facts: Mapping[str, Any], claims: tuple[str, ...]
+    asked: Asked, place: Asker, roster: Mapping[str, Any], facts: Mapping[str, Any], claims: tuple[str, ...]
 ) -> tuple[Iterator[Question], bool]:
     """Return the questions and whether there is exactly one."""
     host = place.subject(roster)
@@ -246,12 +146,20 @@ def _questions(
     def questions() -> Iterator[Question]:
         for label, value in values:
             asked_for = _with_change(value, change) if change is not None and asked.source is not None else value
-            yield Question(asked_for, facts, (*claims, *_claims(asked_for, host, place, has_read=has_read)), label)
+            stated = _claims(asked_for, host, asked, place, has_read=has_read)
+            yield Question(asked_for, facts, (*claims, *stated), label)
 
     return questions(), is_single
 
 
-def _claims(value: Any, host: str, place: _Place, *, has_read: bool) -> Iterator[str]:  # noqa: ANN401  # a request, not yet checked
+def _claims(  # a request, not yet checked
+    value: Any,  # noqa: ANN401
+    host: str,
+    asked: Asked,
+    place: Asker,
+    *,
+    has_read: bool,
+) -> Iterator[str]:
     if not isinstance(value, dict):
         return
     name = request.subject_name(value)
@@ -262,7 +170,7 @@ def _claims(value: Any, host: str, place: _Place, *, has_read: bool) -> Iterator
     if isinstance(properties, dict) and properties.get("files") and not has_read:
         yield _STATED_CHANGE
     if isinstance(properties, dict) and place.change is not None:
-        yield from _stated_branches(value, properties, place)
+        yield from _stated_branches(value, properties, asked, place)
     known = place.settings.repository
     if isinstance(resource, dict) and resource.get("type") == "repository" and known:
         named = resource.get("id")
@@ -270,13 +178,13 @@ def _claims(value: Any, host: str, place: _Place, *, has_read: bool) -> Iterator
             yield f"the request is about {shown(named) if id_problem(named) else named}, and this is {known}"
 
 
-def _stated_branches(value: dict[str, Any], properties: dict[str, Any], place: _Place) -> Iterator[str]:
+def _stated_branches(value: dict[str, Any], properties: dict[str, Any], asked: Asked, place: Asker) -> Iterator[str]:
     """Branches that neither git nor the CI named: a rule on branches could be dodged by stating another."""
     change, action = place.change, value.get("action")
     onto = isinstance(action, dict) and action.get("name") in {"open_pr", "merge_pr"}
     assert change is not None  # noqa: S101  # the caller looked
     known = {"branch": change.base_branch if onto else change.head_branch, "head_branch": change.head_branch}
-    if place.ci and not place.asked.source and not place.asked.flags:
+    if place.ci and not asked.source and not asked.flags:
         known = {"branch": place.ci.branch, "head_branch": place.ci.head_branch}
     for name, expected in known.items():
         if properties.get(name) is not None and properties[name] != expected:
@@ -294,7 +202,7 @@ def _with_change(value: Any, change: "Change") -> Any:  # noqa: ANN401  # a requ
     return {**value, "resource": {**resource, "properties": {**properties, "files": list(change.files)}}}
 
 
-def _from_flags(asked: Asked, place: _Place, host: str) -> dict[str, Any]:
+def _from_flags(asked: Asked, place: Asker, host: str) -> dict[str, Any]:
     given, context, change = asked.flags, place.ci, place.change
     if given is None:
         if context is None or context.action is None:
@@ -325,12 +233,3 @@ def _time(text: str | None) -> int | None:
         return clock.parse_time(text)
     except ValueError as error:
         raise UsageError(f"--now: {error}", advice="for example --now 2026-01-31T12:00:00Z") from error
-
-
-def _os_user() -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())

@@ -46,15 +46,23 @@ def request_key(
 
 
 def approval_facts(
-    ledger: "Ledger", connection: "Connection", key: str, action_digest: str, change_digest: str | None
+    ledger: "Ledger",
+    connection: "Connection",
+    key: str,
+    action_digest: str,
+    change_digest: str | None,
+    *,
+    used: str = "",
 ) -> dict[str, Any]:
     """Return what the engine is told: `ledger`, and where there are any `request_id`, `votes` (JWS) and `approvals`.
 
     The votes are those on the open request, and every rejection of this action or change, whatever it was asked for.
+    Where this very action used a request up when it began, that one is named as `used`, and its votes count for it.
     Revocations travel as votes. Nothing is judged here.
     """
     facts: dict[str, Any] = {"ledger": ledger.id}
-    rows = connection.execute("SELECT id FROM requests WHERE request_key = ? AND state = 'open'", (key,))
+    sql = "SELECT id FROM requests WHERE request_key = ? AND (state = 'open' OR id = ?) ORDER BY state LIMIT 1"
+    rows = connection.execute(sql, (key, used))
     request_id = rows[0][0] if rows else ""
     if request_id:
         facts["request_id"] = request_id

@@ -75,8 +75,17 @@ def load(
         UsageError: no packs are named, or they cannot be read.
         DecisionError: no engine, or a bundle that is not to be trusted.
     """
-    use_opa_of(settings)
     gathered = gather(settings, cwd=cwd or place.here(), base_commit=base_commit)
+    return load_gathered(gathered, settings, one_shot=one_shot)
+
+
+def load_gathered(gathered: Gathered, settings: Settings, *, one_shot: bool = False) -> Loaded:
+    """Return the policy of files that were gathered.
+
+    Raises:
+        As `load`.
+    """
+    use_opa_of(settings)
     if settings.verification_key and not gathered.bundle:
         raise UsageError(
             f"{settings.origin('verification_key')} wants a signature, and folders of packs carry none",
@@ -228,7 +237,7 @@ def _read(path: Path) -> bytes:
 
 def _write(path: Path, data: bytes) -> None:
     """Write a file whole or not at all; two commands at once write the same bytes."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")  # threads, too
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(data)

@@ -125,16 +125,21 @@ def read_repository_settings(data: bytes, file: str) -> RepositorySettings:
 
 
 def read_operator_settings(data: bytes, file: str) -> OperatorSettings:
-    """Return what the operator's file says; the defaults where it says nothing.
+    """Return what the operator's file says, YAML or, by its name, TOML; the defaults where it says nothing.
 
     Raises:
-        PackError: it is not YAML or has an unknown key or a wrong value.
+        PackError: it is not YAML (or TOML) or has an unknown key or a wrong value.
     """
-    return _settings(OperatorSettings, data, file)[0]
+    return _settings(OperatorSettings, data, file, is_toml=file.endswith(".toml"))[0]
 
 
-def _settings(model: type[Model], data: bytes, file: str) -> tuple[Model, Document | None]:
-    reading = read(data, file)
+def _settings(model: type[Model], data: bytes, file: str, *, is_toml: bool = False) -> tuple[Model, Document | None]:
+    if is_toml:
+        from orchestrator import tomldoc
+
+        reading = tomldoc.read(data, file)
+    else:
+        reading = read(data, file)
     if not reading.documents and all(
         problem.line == 0 and "without a document" in problem.seen for problem in reading.problems
     ):

@@ -96,9 +96,19 @@ def state_dir(environ: Mapping[str, str] | None = None) -> Path:
 def config_file(environ: Mapping[str, str] | None = None) -> Path:
     """Return the operator's configuration file, whether it exists or not.
 
-    It is `orch/config.yaml` in `$XDG_CONFIG_HOME`, else in `~/.config`, and without a home in `/etc/xdg`.
+    It is `orch/config.yaml` in `$XDG_CONFIG_HOME`, else in `~/.config`, and without a home in `/etc/xdg`; where only a
+    `config.toml` lies there, it is that one.
     """
-    return (_base(environ, "XDG_CONFIG_HOME", ".config") or Path("/etc/xdg")) / "orch" / "config.yaml"
+    file = (_base(environ, "XDG_CONFIG_HOME", ".config") or Path("/etc/xdg")) / "orch" / "config.yaml"
+    toml = file.with_suffix(".toml")
+    return toml if _is_there(toml) and not _is_there(file) else file
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def runtime_dir(environ: Mapping[str, str] | None = None) -> Path:

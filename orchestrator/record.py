@@ -4,7 +4,7 @@ On the hot path. A decision that enforces and cannot be recorded is none; one th
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _MOST_INVALID_BYTES = 64 * 1024
 _NEEDS_RECORD = frozenset({Point.TICK, Point.AGENT})
+_GOING_ON = frozenset({"running", "waiting", "cancelling"})
+"""States of a run that has not ended; one that is cancelled still undoes what it did."""
 
 
 class Run(NamedTuple):
@@ -42,6 +44,15 @@ class Run(NamedTuple):
     """What a CI says started it."""
     traceparent: str = ""
     """The caller's W3C trace context."""
+
+
+class Beside(NamedTuple):
+    """What an executor knows of an action beside its request."""
+
+    estimates: Mapping[str, int] | None = None
+    """Micro-units by meter; None leaves it to what the action is known to use."""
+    request_id: str = ""
+    """The approval request that this very action used up when it began."""
 
 
 class Recorder:
@@ -75,27 +86,38 @@ class Recorder:
         Raises:
             LedgerError: it cannot be read.
         """
+        with self.ledger.store.reading() as connection:
+            return self.known_in(connection, asked, facts)
+
+    def known_in(
+        self, connection: "Connection", asked: Mapping[str, Any], facts: Mapping[str, Any], also: "Beside | None" = None
+    ) -> dict[str, Any]:
+        """Return what `known` does, inside an open transaction, with what only an executor can say."""
         from orchestrator.known import approval_facts, evidence_facts, request_key
 
+        also = also or Beside()
         action, change = facts["action_digest"], facts["change_digest"]
         key = request_key(asked, facts.get("repository"), action, change)
-        with self.ledger.store.reading() as connection:
-            known = approval_facts(self.ledger, connection, key, action, change)
-            proofs = evidence_facts(
-                connection,
-                action_digest=action,
-                change_digest=change,
-                tree=self.run.tree,
-                repository=repository_of(asked, facts),
-            )
-            if proofs:
-                known["evidence"] = proofs
-            if self.run.id is not None:
-                known |= self._run_facts(connection, asked, facts)
+        known = approval_facts(self.ledger, connection, key, action, change, used=also.request_id)
+        proofs = evidence_facts(
+            connection,
+            action_digest=action,
+            change_digest=change,
+            tree=self.run.tree,
+            repository=repository_of(asked, facts),
+        )
+        if proofs:
+            known["evidence"] = proofs
+        if self.run.id is not None:
+            known |= self._run_facts(connection, asked, facts, also.estimates)
         return known
 
     def _run_facts(
-        self, connection: "Connection", asked: Mapping[str, Any], facts: Mapping[str, Any]
+        self,
+        connection: "Connection",
+        asked: Mapping[str, Any],
+        facts: Mapping[str, Any],
+        estimates: Mapping[str, int] | None,
     ) -> dict[str, Any]:
         from orchestrator import budgets, obligations
 
@@ -111,12 +133,18 @@ class Recorder:
                 session=self.run.session,
                 repository=facts.get("repository"),
                 now=facts["time"],
-                estimates=usual_estimates(asked["action"]["name"]),
+                estimates=usual_estimates(asked["action"]["name"]) if estimates is None else estimates,
             )
         return known
 
-    def record(self, decisions: Sequence[Decision]) -> list[Decision]:
+    def record(
+        self,
+        decisions: Sequence[Decision],
+        then: "Callable[[Connection, Sequence[Decision]], None] | None" = None,
+    ) -> list[Decision]:
         """Append decisions in one transaction and return them as recorded, with the requests that wait for approvals.
+
+        `then` is called with them before the transaction ends, for what has to be recorded together with them.
 
         Raises:
             LedgerError: nothing of it was recorded.
@@ -132,6 +160,8 @@ class Recorder:
             for decision in recorded:
                 if decision.context["obligations"]:
                     self._follow(connection, decision)
+            if then is not None:
+                then(connection, recorded)
         self._has_begun = True
         if any(name.startswith("OTEL_") for name in os.environ):
             from orchestrator import spans
@@ -304,7 +334,7 @@ def _joined(ledger: "Ledger", run: Run) -> Run:
     if not rows:
         return run
     repository, session, state = rows[0]
-    if state != "running":
+    if state not in _GOING_ON:
         raise UsageError(f"the run {run.id} has ended ({state})", advice="name a new run")
     if run.repository and not repository:
         raise UsageError(

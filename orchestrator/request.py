@@ -289,7 +289,7 @@ def build(flags: Flags) -> dict[str, Any]:
         raise UsageError(message, advice="for example --subject agent:fixer")
     action: dict[str, Any] = {"name": flags.action}
     if flags.arguments:
-        action["properties"] = _arguments(flags.arguments)
+        action["properties"] = arguments_of(flags.arguments)
     branches = (("branch", flags.branch), ("head_branch", flags.head_branch))
     properties: dict[str, Any] = {name: value for name, value in branches if value is not None}
     if flags.files is not None:
@@ -321,7 +321,7 @@ def _resource(flags: Flags) -> dict[str, Any]:
     raise UsageError(message, advice=advice)
 
 
-def _arguments(given: Sequence[str]) -> dict[str, Any]:
+def arguments_of(given: Sequence[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for text in given:
         name, equals, value = text.partition("=")

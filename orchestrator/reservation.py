@@ -7,7 +7,7 @@ one chain: so PostgreSQL never sees a deadlock. Nothing here reads a policy.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from orchestrator.digest import new_id
+from orchestrator.digest import new_id, sha256
 from orchestrator.errors import UsageError
 from orchestrator.ledger.append import append_group
 from orchestrator.ledger.event import Draft
@@ -144,6 +144,12 @@ class By(NamedTuple):
     """"" for whoever made it."""
     now: str
     """RFC 3339, UTC."""
+
+
+def id_of(run_id: str, key: str) -> str:
+    """Return the id that a reservation has in a run by its key: the same for every retry."""
+    digest = sha256(f"orch.reservation\0{run_id}\0{key}".encode())[7:]
+    return f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"
 
 
 def found(connection: Connection, reservation_id: str) -> Reservation | None:

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from orchestrator.jobshape import Job
+from orchestrator.secretshape import Adapters, Channels, Secrets
 from orchestrator.shape import (
     FINDING_NAME,
     REPOSITORY,
@@ -380,6 +382,14 @@ class OperatorSettings(Strict):
     """Where the record is kept: a folder, or postgresql://..."""
     verification_key: Text = ""
     """A file with the public key that bundles must be signed by."""
+    adapters: Adapters = _NONE
+    """What each adapter needs to know; secrets as `${{ secrets.NAME }}`."""
+    channels: Channels = _NONE
+    """Where messages go: a name to the adapter that sends there, and what it needs."""
+    secrets: Secrets = _NONE
+    """Where secrets lie: a name to `{env: VARIABLE}` or `{file: PATH}`, and the actions it is for."""
+    jobs: Annotated[dict[Name, Job], Field(max_length=1000)] = _NONE
+    """Named commands for `orch run`."""
     output: Output = Output()
     """Habits of output."""
 

@@ -45,7 +45,7 @@ _VARIABLES = {
 _FLAGS = {"repository": "--repo", "opa_ca_file": "--opa-ca", "deadline_s": "--deadline", "run_packs": "--run-pack"}
 _LISTS = frozenset({"packs", "run_packs", "delegation"})
 _COMMAS = frozenset({"delegation"})
-_SECRETS = frozenset({"opa_token", "ledger"})
+_SECRETS = frozenset({"opa_token", "ledger", "adapters", "channels"})
 _PLACES = frozenset({"packs", "run_packs", "opa", "opa_ca_file", "opa_token_file", "verification_key", "ledger"})
 _NOT_EMPTY = frozenset({"run", "session"})
 """Flags that loosen when left out (no run, no budget), so an unset variable behind one must not pass."""
@@ -86,6 +86,14 @@ class Settings(NamedTuple):
     """A file with the public key that bundles must be signed by."""
     deadline_s: float | None = None
     """How long one decision may take; None for the engine's own limit."""
+    adapters: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    """An adapter's name to its settings; secrets as references."""
+    channels: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    """A channel's name to `{adapter, ...}`; secrets as references."""
+    secrets: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    """A secret's name to `{env}` or `{file}` (absolute), and perhaps `{actions}`; never its value."""
+    jobs: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    """The operator's jobs by name, as `orchestrator.jobs` reads them; `cwd` absolute."""
     repository_packs: str = REPOSITORY_PACKS
     """The folder of the repository's own packs, relative to its root, by the working tree's `orch.yaml`."""
     output_format: str | None = None
@@ -195,6 +203,9 @@ def _from_operator(
     named = flag or environ.get("ORCH_CONFIG")
     file = cwd / Path(named) if named else place.config_file(environ)
     data = _read(file, must_exist=bool(named))
+    if data is not None and not named and file.suffix != ".toml" and file.with_suffix(".toml").exists():
+        advice = "keep one of them, or name one: ORCH_CONFIG or --config"
+        raise PackError([Problem(str(file), 0, 0, "a config.toml beside it", "one operator's file", advice)])
     if data is None:
         return {}, {}
 
@@ -203,10 +214,14 @@ def _from_operator(
 
         return read_operator_settings(data, str(file)).model_dump(mode="json", exclude_unset=True)
 
-    said = _cached("operator", data, environ, read)
+    said = _cached("operator-toml" if file.suffix == ".toml" else "operator", data, environ, read)
     values = _output(said) | {name: value for name, value in said.items() if name != "output"}
     for name in _PLACES & values.keys():
         values[name] = _beside(name, file, values[name], environ)
+    for entries, name in (("secrets", "file"), ("jobs", "cwd")):
+        for one in values.get(entries, {}).values():
+            if one.get(name):
+                one[name] = _beside(name, file, one[name], environ)
     if token_file := values.pop("opa_token_file", None):
         token = _read(Path(token_file), must_exist=True) or b""
         values["opa_token"] = token.decode("utf-8", "replace").strip()

@@ -6,6 +6,7 @@ repo is what lies in the repository and, where a change is judged, in its base r
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -83,13 +84,14 @@ def gather(
     repository: str | None = None,
     base_commit: str | None = None,
     run_packs: Sequence[str | os.PathLike[str]] = (),
+    run_texts: Sequence[File] = (),
 ) -> Gathered:
     """Return the files that decide here.
 
     With `base_commit` a change is judged: the repository's packs, and org and run packs that lie in the same checkout,
     are read as they are in that commit ("" is before the first one), so that no change can judge itself. Org packs that
     are not in it yet are read from the working tree, which makes decisions claimed. `repository` goes before that of
-    the settings, `run_packs` are added to theirs.
+    the settings, `run_packs` are added to theirs, and `run_texts`: name and bytes of packs that a run began with.
 
     Raises:
         UsageError: no packs anywhere, a place that is not there or cannot be read, a bundle beside other packs.
@@ -100,9 +102,9 @@ def gather(
     known = repository or settings.repository
     bundles = [name for name in settings.packs if _is_bundle(reader.cwd / name)]
     if bundles:
-        return _bundle(bundles, settings.packs, all_runs, reader)
+        return _bundle(bundles, settings.packs, (*all_runs, *(name for name, _ in run_texts)), reader)
     org = [file for name in settings.packs for file in reader.packs(name)]
-    runs = [tuple(reader.run_pack(name)) for name in all_runs]
+    runs = [*(tuple(reader.run_pack(name)) for name in all_runs), *((one,) for one in run_texts)]
     repo = reader.repository_packs(settings.repository_packs)
     if not (org or repo or runs):
         message = "there are no packs, so nothing can be allowed"
@@ -374,8 +376,9 @@ def _digest(gathered: Gathered) -> str:
     return sha256(b"".join(b"%d:%b" % (len(part), part) for part in parts))
 
 
+@cache
 def _code_digest() -> str:
-    """Return a digest of what turns packs into a bundle: version, fixed library and our code.
+    """Return a digest of what turns packs into a bundle: version, fixed library and our code, as this process has it.
 
     Files enter by size and times, not by their bytes: the time of change cannot be set, so a file that was edited or
     replaced always counts as new, even where its time of modification was put back.

@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 
 from orchestrator import clock
 from orchestrator.budgets import due, standing_of, whole_second
-from orchestrator.digest import new_id, sha256
+from orchestrator.digest import new_id
 from orchestrator.errors import BudgetError, LedgerError, UsageError
 from orchestrator.ledger.append import append_group
 from orchestrator.ledger.event import Draft, parse_header
@@ -26,6 +26,7 @@ from orchestrator.reservation import (
     alert,
     claimed,
     found,
+    id_of,
     is_near,
     key_of,
     locked,
@@ -241,12 +242,11 @@ class _Plan(NamedTuple):
         at_ns = clock.now_ns() if now_ns is None else now_ns
         now, text = clock.format_time(at_ns), ledger.mask.text
         key = call.key or (f"{call.evaluation_id}#{call.attempt}" if call.evaluation_id else new_id())
-        digest = sha256(f"orch.reservation\0{call.run_id}\0{key}".encode())[7:]
         given = [one._replace(scope_id=text(one.scope_id)) for one in limits]
         lines = _lines((one for one in given if one.is_enforced), amounts, now)
         stricter = (one for one in _lines(given, amounts, now) if one not in lines)
         return cls(
-            f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}",
+            id_of(call.run_id, key),
             text(call.run_id),
             text(call.evaluation_id),
             text(call.actor),

@@ -16,6 +16,14 @@ from orchestrator.errors import Exit, OrchError, UsageError
 _COMMANDS = {
     "evaluate": ("evaluate", "evaluate", "Ask what the packs say to an action; do nothing."),
     "policy": ("policy", "policy", "Validate, test, build, sign and scaffold packs."),
+    "act": ("act", "act", "Do one action, if the packs permit it."),
+    "run": ("run", "run", "Carry out a plan or a job."),
+    "resume": ("run", "resume", "Go on with a run that waits or was interrupted."),
+    "cancel": ("run", "cancel", "End a run before its next step."),
+    "runs": ("runs", "runs", "Show runs, their phases, and what they wait for."),
+    "worker": ("worker", "worker", "Carry out queued runs until it is stopped."),
+    "plan": ("plan", "plan", "Check, show, make and import plans."),
+    "jobs": ("jobs", "jobs", "Show the jobs of the operator's file."),
     "approvals": ("approvals", "approvals", "Show what waits for whose approval."),
     "approve": ("approvals", "approve", "Vote for a request, with your key."),
     "reject": ("approvals", "reject", "Vote against a request, with your key."),
@@ -25,6 +33,7 @@ _COMMANDS = {
     "ledger": ("ledger", "ledger", "Show, verify, anchor, export and repair the record."),
     "key": ("key", "key", "Make and show the key that your votes are signed with."),
     "metrics": ("metrics", "metrics", "Print metrics in the Prometheus text format."),
+    "hash": ("hash", "hash_", "Print the SHA-256 of files."),
     "sidecar": ("sidecar", "sidecar", "Look at and stop the OPA processes that answer."),
     "doctor": ("doctor", "doctor", "Say what this installation found, and how to mend it."),
 }

@@ -17,10 +17,13 @@ def init(*, ledger: str | None, writers: tuple[str, ...], readers: tuple[str, ..
     CREATE ROLE name LOGIN PASSWORD '...'. A ledger in a folder needs no preparation.
     """
     from orchestrator.ledger.init import initialise
+    from orchestrator.runs.database import prepare_at
     from orchestrator.settings import Settings
     from orchestrator.show.escape import terminal
 
-    done = initialise(Settings.load({"ledger": ledger}).ledger, writers=writers, readers=readers)
+    place = Settings.load({"ledger": ledger}).ledger
+    done = initialise(place, writers=writers, readers=readers)
+    prepare_at(place, done.writers)
     if output == "json":
         click.echo(json.dumps(done._asdict(), indent=2))
         return

@@ -115,7 +115,7 @@ def verify(bundle: Path, key: Path) -> None:
 def schema(kind: str | None, out: Path | None) -> None:
     """Print the JSON Schema of KIND, or of every kind of document.
 
-    Kinds: PolicyPack, Waiver, Roster, PolicyTest, orch.yaml, operator.
+    Kinds: PolicyPack, Waiver, Roster, PolicyTest, Plan, orch.yaml, operator.
     """
     from orchestrator.show import schemas
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from orchestrator.errors import UsageError
+from orchestrator.plans.schema import json_schema
 from orchestrator.schema import json_schemas
 from orchestrator.show.escape import json_text
 from orchestrator.words import did_you_mean, listing
@@ -38,7 +39,7 @@ def write_files(folder: Path, kind: str | None) -> tuple[Path, ...]:
 
 
 def _chosen(kind: str | None) -> dict[str, object]:
-    known: dict[str, object] = dict(json_schemas())
+    known: dict[str, object] = {**json_schemas(), "Plan": json_schema()}
     if kind is None:
         return known
     if kind not in known:

@@ -224,7 +224,7 @@ def test_a_repository_speaks_of_itself_only() -> None:
     [
         (
             "rules: {id: r, effect: deny, actions: [open_rp]}\n",
-            "f.yaml:5:40: the unknown action `open_rp`; expected one of call_tool, ",
+            "f.yaml:5:40: the unknown action `open_rp`; expected one of approve_phase, auto_approve, call_tool, ",
         ),
         (
             "rules: {id: r, effect: deny, actions: rotate_keys}\ndeclares: {actions: other}\n",

@@ -186,7 +186,7 @@ def test_valid_requests_have_no_problems(asked: dict[str, Any]) -> None:
         (at("action.name", "absent"), "action.name is null"),
         (at("action.name", "opn_pr"), "action.name is 'opn_pr'; expected a built-in or declared action (did you mean open_pr?)"),
         (at("action.properties", []), "action.properties is an empty list; expected an object"),
-        (at("action.properties", {"titel": 1}), "has 'titel', which it cannot have; expected only assignees, body, draft, labels, number, reviewers, title (did you mean title?)"),
+        (at("action.properties", {"titel": 1}), "has 'titel', which it cannot have; expected only assignees, body, commit, draft, labels, number, reviewers, title (did you mean title?)"),
         (at("resource", 1), "resource is the number 1"),
         (at("resource.type", "tool"), "resource.type is 'tool'; expected 'repository'"),
         (at("resource.id", "absent"), "resource.id is null; expected a text"),

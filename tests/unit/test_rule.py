@@ -95,7 +95,7 @@ def test_a_list_bomb_is_small() -> None:
         ("effect: deny, actions: comment, file_globs: x", "`file_globs` on comment, which cannot have `files`"),
         ("effect: deny, actions: open_pr, tools: 'a:b'", "`tools` on open_pr, which act on no tool"),
         ("effect: deny, actions: delete_branch, head_branches: x", "`head_branches` on delete_branch"),
-        ("effect: deny, actions: open_pr, when: {action.properties.titel: x}", "`action.properties.titel`, which open_pr cannot have; expected one of assignees, body, draft, labels, number, reviewers or title (did you mean `title`?)"),
+        ("effect: deny, actions: open_pr, when: {action.properties.titel: x}", "`action.properties.titel`, which open_pr cannot have; expected one of assignees, body, commit, draft, labels, number, reviewers or title (did you mean `title`?)"),
         ("effect: deny, actions: call_tool, when: {resource.properties.branch: x}", "`resource.properties.branch`, which call_tool cannot have"),
         ("effect: deny, actions: open_pr, when: {subject.roles: sre}", "the roster says them, use `roles:` or facts.subject.roles"),
         ("effect: deny, actions: open_pr, when: {subject.name: x}", "the path `subject.name`"),

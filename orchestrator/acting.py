@@ -1,0 +1,151 @@
+"""One action from the command line: who asks, under which packs, in which run; and then `act`. Shows nothing."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from orchestrator.act import Executor
+from orchestrator.asker import Asker
+from orchestrator.decision import Decision
+from orchestrator.digest import new_id
+from orchestrator.errors import UsageError
+from orchestrator.judge import Judge
+from orchestrator.ledger.mask import Mask
+from orchestrator.ledger.store import Ledger
+from orchestrator.meters import micro
+from orchestrator.names import run_problem, shown
+from orchestrator.order import Done, Lease, OnUnknown, Order
+from orchestrator.place import here
+from orchestrator.request import arguments_of
+from orchestrator.secret import Secrets
+from orchestrator.settings import Settings, repository_root
+from orchestrator.task import Workshop
+
+_MOST_TIMEOUT_S = 7 * 86_400
+
+
+class Asked(NamedTuple):
+    """What somebody typed."""
+
+    action: str
+    adapter: str | None = None
+    arguments: tuple[str, ...] = ()
+    """`name=text` or `name:=json`."""
+    branch: str | None = None
+    head_branch: str | None = None
+    change: str | None = None
+    """`BASE..HEAD` of git: who wrote it cannot approve it."""
+    key: str | None = None
+    """None draws one, so that every call is another order."""
+    on_unknown: str = OnUnknown.HOLD.value
+    timeout_s: float = 300.0
+    estimates: tuple[str, ...] = ()
+    """`meter=amount`."""
+    root: str | None = None
+
+
+class Acting(NamedTuple):
+    """An executor and the order it was asked for."""
+
+    executor: Executor
+    order: Order
+    notes: tuple[str, ...]
+    """What a person should know about where the packs came from."""
+
+
+def act(
+    asked: Asked,
+    settings: Settings,
+    *,
+    is_cancelled: Callable[[], bool] = lambda: False,
+    told: Callable[[tuple[str, ...]], None] = lambda _: None,
+) -> Done:
+    """Return what became of an action that was asked for; done under the packs, and recorded.
+
+    Raises:
+        UsageError: it cannot be asked for like this, or its decision would rest on a claim.
+        AdapterError: what its adapter needs is not configured.
+        PackError, DecisionError, LedgerError: there is no policy, or no ledger, to act under.
+    """
+    from orchestrator.ledger.open import open_ledger
+    from orchestrator.runs.lease import open_lease
+
+    with ExitStack() as stack:
+        order = order_of(asked)
+        ledger = stack.enter_context(open_ledger(settings.ledger))
+        lease = stack.enter_context(open_lease(ledger))
+        acting = _acting(asked, order, settings, ledger, lease)
+        told(acting.notes)
+        if acting.executor.look(order) is None:
+            acting.executor.check(order)  # what was typed wrongly is an error, not something that was tried
+        return acting.executor.act(order, is_cancelled=is_cancelled)
+
+
+@contextmanager
+def would(asked: Asked, settings: Settings) -> Iterator[tuple[Decision, tuple[str, ...]]]:
+    """Give what an action would be decided, and notes; nothing is done, recorded or made.
+
+    Raises:
+        As `act`.
+    """
+    from orchestrator.ledger.look import looking
+
+    with looking(settings.ledger) as ledger:
+        order = order_of(asked)
+        acting = _acting(asked, order, settings, ledger, None)
+        yield acting.executor.would(order), acting.notes
+
+
+def order_of(asked: Asked) -> Order:
+    """Return the order that was typed.
+
+    Raises:
+        UsageError: an argument, the key, the time or an estimate is wrong.
+    """
+    parameters = arguments_of(asked.arguments)
+    for name, value in (("branch", asked.branch), ("head_branch", asked.head_branch)):
+        if value is not None:
+            if name in parameters:
+                raise UsageError(f"{name} is given twice: as an argument and as --{name.replace('_', '-')}")
+            parameters[name] = value
+    if asked.key is not None and (expected := run_problem(asked.key)):
+        raise UsageError(f"--key is {shown(asked.key)}; expected {expected}")
+    if not 0 < asked.timeout_s <= _MOST_TIMEOUT_S:
+        raise UsageError(f"--timeout is {asked.timeout_s:g} s; expected more than none, and at most a week")
+    return Order(
+        name=asked.key or new_id(),
+        action=asked.action,
+        parameters=parameters,
+        adapter=asked.adapter,
+        on_unknown=OnUnknown(asked.on_unknown),
+        timeout_s=asked.timeout_s,
+        estimates=_estimates(asked.estimates),
+    )
+
+
+def _acting(asked: Asked, order: Order, settings: Settings, ledger: Ledger | None, lease: Lease | None) -> Acting:
+    cwd = here()
+    root = Path(asked.root).resolve() if asked.root else repository_root(cwd) or cwd.resolve()
+    if not root.is_dir():
+        raise UsageError(f"there is no folder {shown(str(root))}", advice="--root names the folder that is worked in")
+    asker = Asker.of(settings, cwd, os.environ, change=asked.change)
+    judge = Judge(asker.settings, asker.run({}), root, {})
+    roster = judge.policy.roster
+    judge.run, judge.facts = asker.run(roster), asker.facts(roster)
+    secrets = Secrets(settings.secrets, os.environ, Mask.of(os.environ) if ledger is None else ledger.mask)
+    secrets.learn()
+    executor = Executor(judge, Workshop(asker.settings, root, secrets), ledger, lease)
+    return Acting(executor, order, judge.notes)
+
+
+def _estimates(given: tuple[str, ...]) -> Mapping[str, int]:
+    amounts: dict[str, int] = {}
+    for text in given:
+        meter, found, number = text.partition("=")
+        if not found or not meter or meter in amounts:
+            expected = "each meter once, with an amount"
+            raise UsageError(f"--estimate is {shown(text)}; expected {expected}", advice="--estimate usd=0.50")
+        amounts[meter] = micro(number, f"--estimate {meter}")
+    return amounts

@@ -1,0 +1,183 @@
+"""Judges what is about to be executed: the policy as it is now, what the ledger knows now, and whether that changed.
+
+Asks the engine as `decide` does; never acts. Repository packs are read from a commit, never from a working tree.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from orchestrator.choices import Point
+from orchestrator.decide import Circumstances, Policy, Question
+from orchestrator.decision import Decision
+from orchestrator.digest import sha256
+from orchestrator.errors import UsageError
+from orchestrator.ledger.store import Ledger
+from orchestrator.load import load_gathered
+from orchestrator.record import Beside, Recorder, Run
+from orchestrator.settings import Settings, repository_root
+from orchestrator.sources import Gathered, gather
+
+_OF_LEDGER = ("request_id", "votes", "approvals", "evidence", "owed")
+"""Facts that the ledger states and that decide; counters of budgets change with every reservation, so not they."""
+_BASES = ("refs/remotes/origin/HEAD", "refs/remotes/origin/main", "refs/remotes/origin/master")
+
+
+class Judge:
+    """Decides the orders of one run by the policy that holds at that moment."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        run: Run,
+        root: Path,
+        facts: Mapping[str, Any],
+        run_packs: Sequence[Mapping[str, str]] = (),
+    ) -> None:
+        """Load the policy; `run_packs` are `{name, text}`, each a layer of its own.
+
+        Raises:
+            PackError: a pack is wrong.
+            UsageError: no packs are named.
+            DecisionError: there is no engine to trust.
+        """
+        self._settings, self._root, self.facts = settings, root, facts
+        self._texts = [(one["name"], one["text"].encode()) for one in run_packs]
+        self.run = run
+        self._glance = self._glanced()
+        gathered = self._gathered()
+        self._sources = _digest(gathered)
+        self._loaded(gathered)
+
+    def _loaded(self, gathered: Gathered) -> None:
+        loaded = load_gathered(gathered, self._settings)
+        self.policy = Policy.of(loaded)
+        self.notes = loaded.notes
+
+    def is_current(self) -> bool:
+        """Return whether the packs are those that the policy was made of."""
+        return self._glanced() == self._glance or _digest(self._gathered()) == self._sources
+
+    def renew(self) -> bool:
+        """Load the policy anew where its packs have changed, and return whether they had.
+
+        Raises:
+            As the constructor.
+        """
+        glance = self._glanced()
+        if glance == self._glance:
+            return False
+        gathered = self._gathered()
+        digest = _digest(gathered)
+        if digest != self._sources:
+            self._loaded(gathered)
+        has_changed, self._sources, self._glance = digest != self._sources, digest, glance
+        return has_changed
+
+    def decide(
+        self,
+        asked: Mapping[str, Any],
+        recorder: Recorder | None,
+        also: Beside | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> Decision:
+        """Return what is decided now, unrecorded; without a recorder nothing is known of votes and budgets.
+
+        Raises:
+            DecisionError: the engine gave no answer that may be trusted.
+            LedgerError: the ledger cannot be read.
+        """
+        own = {"repository": self.run.repository} if self.run.repository else {}
+        known = None if recorder is None else partial(_known, recorder, also)
+        question = Question(asked, _joined(own, self.facts, facts or {}), known=known)
+        point = self._settings.point or Point.RUN
+        return next(iter(self.policy.decide_many([question], Circumstances(point=point))))
+
+    def recorder(self, ledger: Ledger, chain: str | None = None) -> Recorder:
+        """Return what records decisions of this policy, in a chain of its own where one is named.
+
+        Raises:
+            UsageError: the run has ended, or is another repository's.
+        """
+        made = Recorder(ledger, self.run, self.policy)
+        self.run = made.run
+        if chain is not None:
+            made.chain = chain
+        return made
+
+    def _gathered(self) -> Gathered:
+        return gather(self._settings, cwd=self._root, base_commit=base_commit(self._root), run_texts=self._texts)
+
+    def _glanced(self) -> tuple[str | None, str]:
+        """Return what changes whenever the packs do: the base, and what lies outside of it. Asks git one thing."""
+        base = base_commit(self._root)
+        here = None if base is None else ""
+        try:
+            return base, _digest(gather(self._settings, cwd=self._root, base_commit=here, run_texts=self._texts))
+        except UsageError:
+            return base, ""  # all packs are the repository's
+
+
+def is_same(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Return whether two sets of facts say the same of votes, evidence and what is owed."""
+    return all(first.get(name) == second.get(name) for name in _OF_LEDGER)
+
+
+def base_commit(root: Path) -> str | None:
+    """Return the commit that a checkout's own packs are read from; None outside of one, "" before the first commit.
+
+    It is what the remote calls its default branch, so that no local commit can loosen what judges it; where there is no
+    remote, it is HEAD.
+    """
+    if repository_root(root) is None:
+        return None
+    from orchestrator.git import GitError, git
+
+    listed = git(["for-each-ref", "--format=%(refname) %(objecttype) %(objectname)", *_BASES], root).decode()
+    found = {name: commit for name, kind, commit in map(str.split, listed.splitlines()) if kind == "commit"}
+    for name in _BASES:
+        if name in found:
+            return found[name]
+    try:
+        head = git(["rev-parse", "--verify", "--quiet", "--end-of-options", "HEAD^{commit}"], root)
+    except GitError as error:
+        if error.said:
+            raise
+        return ""
+    return head.decode("ascii").strip()
+
+
+def contributors(root: Path, commit: str, roster: Mapping[str, Any]) -> list[str] | None:
+    """Return who had a hand in what a commit adds to the base, None where that cannot be seen here."""
+    from orchestrator.change import contributor_names, read_change
+
+    try:
+        change = read_change(f"{base_commit(root) or 'empty'}..{commit}", root)
+    except UsageError:
+        return None
+    return contributor_names(change.contributors, roster)
+
+
+def _joined(*many: Mapping[str, Any]) -> dict[str, Any]:
+    """Return facts as one; who had a hand in it is whom any of them names."""
+    joined = {name: value for facts in many for name, value in facts.items()}
+    people = {one for facts in many for one in facts.get("contributors", ())}
+    return joined | ({"contributors": sorted(people)} if "contributors" in joined else {})
+
+
+def _known(
+    recorder: Recorder, also: Beside | None, asked: Mapping[str, Any], facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    with recorder.ledger.store.reading() as connection:
+        return recorder.known_in(connection, asked, facts, also)
+
+
+def _digest(gathered: Gathered) -> str:
+    """Return what tells whether the packs are others; a bundle is told by its bytes."""
+    if gathered.bundle is None:
+        return gathered.digest
+    try:
+        return sha256(gathered.bundle.read_bytes())
+    except OSError as error:
+        raise UsageError(f"the bundle {str(gathered.bundle)!r} cannot be read: {error.strerror}") from error
