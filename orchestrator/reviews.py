@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from orchestrator import ballot, clock
+from orchestrator import ballot, clock, githubrest
 from orchestrator.approvals import GITHUB, Cast, Request, waiting
 from orchestrator.ballot import Ballot, Roster
 from orchestrator.ci import subject_for
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _PAGE, _MAX_PAGES, _MAX_BYTES = 100, 50, 8 * 1024 * 1024
 _TIMEOUT_S = 15.0
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _OK = 200
 _MEANING = {"APPROVED": APPROVE, "CHANGES_REQUESTED": REJECT, "DISMISSED": ""}
 """What says something; a comment does not."""
@@ -42,15 +41,10 @@ class Source(NamedTuple):
         Raises:
             UsageError: it is no pull request, or the token would travel unprotected.
         """
-        from urllib.parse import urlsplit
-
         repository, _, number = pull.partition("#")
         if repository_problem(repository) or not (number.isascii() and number.isdigit() and len(number) <= 12):  # noqa: PLR2004  # digits
             raise UsageError(f"the pull request is {shown(pull)}; expected OWNER/NAME#NUMBER")
-        url = urlsplit(api)
-        if url.scheme != "https" and not (url.scheme == "http" and url.hostname in _LOOPBACK):
-            raise UsageError(f"the API is {shown(api)}; expected https://", advice="leave --api out for github.com")
-        return cls(repository.lower(), int(number), api.rstrip("/"))
+        return cls(repository.lower(), int(number), githubrest.checked(api))
 
 
 class Review(NamedTuple):
@@ -161,9 +155,7 @@ def _fetched(source: Source) -> tuple[list[Review], str]:
     """Return each person's last review that says something, and the base's commit."""
     import httpx
 
-    headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
-    if token := os.environ.get("GITHUB_TOKEN", ""):
-        headers["Authorization"] = f"Bearer {token}"
+    headers = githubrest.headers(os.environ.get("GITHUB_TOKEN", ""))
     place = f"{source.api}/repos/{source.repository}/pulls/{source.number}"
     with httpx.Client(headers=headers, timeout=_TIMEOUT_S, follow_redirects=False) as client:
         pull = _answer(client, place)
