@@ -1,0 +1,686 @@
+"""The webhook adapter against real servers on loopback, faults included."""
+
+import re
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from gateway import gateway
+from http_server import Fault, HttpServer, Reply, Seen, http_server, unused_url
+from sending import KEY, Desk
+from standardwebhooks.webhooks import Webhook as Verifier
+
+from orchestrator.adapter import Delivery, Effect, ErrorClass, failure
+from orchestrator.errors import AdapterError, UsageError
+from orchestrator.request import problems
+from orchestrator_adapters.deadline import Deadline
+from orchestrator_adapters.endpoint import is_private_to_host, read_url
+from orchestrator_adapters.exchange import MAX_ANSWER_BYTES, Asked, _Sending
+from orchestrator_adapters.webhook import MAX_BODY_BYTES, MAX_OUTPUT_BYTES, Webhook
+
+SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@pytest.fixture
+def server() -> Iterator[HttpServer]:
+    with http_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA(key_type=trustme.KeyType.ECDSA)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(Webhook(), tmp_path)
+
+
+def endpoints(desk: Desk, **each: dict[str, Any]) -> Desk:
+    desk.settings = {"endpoints": each}
+    return desk
+
+
+def test_a_post_carries_json_and_the_key_and_brings_the_answer_back(server: HttpServer, desk: Desk) -> None:
+    server.answer("/hook", Reply(201, {"id": 7}, {"ETag": '"v1"', "Location": "/hook/7"}))
+
+    receipt = desk.sent(url=server.url + "/hook", json={"text": "grün"}, headers={"X-Kind": "news"}, query={"a": "b c"})
+
+    (seen,) = server.seen
+    assert (seen.method, seen.path, seen.json) == ("POST", "/hook?a=b%20c", {"text": "grün"})
+    assert seen.headers["content-type"] == "application/json"
+    assert seen.headers["idempotency-key"] == KEY
+    assert seen.headers["x-kind"] == "news"
+    assert receipt.delivery is Delivery.DELIVERED
+    assert receipt.reference == "/hook/7"
+    assert receipt.outputs == {"status": 201, "json": {"id": 7}, "etag": '"v1"', "location": "/hook/7"}
+    assert desk.kept == [(b'{"id": 7}', "response", "application/json")]
+
+
+def test_text_is_sent_as_it_is_and_text_comes_back(server: HttpServer, desk: Desk) -> None:
+    server.answer("/hook", Reply(200, "thanks"))
+
+    receipt = desk.sent(url=server.url + "/hook", body="${{ secrets.NOT_LOOKED_AT }}")
+
+    assert server.seen[0].body == b"${{ secrets.NOT_LOOKED_AT }}"
+    assert server.seen[0].headers["content-type"] == "text/plain; charset=utf-8"
+    assert receipt.outputs == {"status": 200, "text": "thanks"}
+
+
+def test_the_request_that_is_decided_is_valid_and_names_the_address(desk: Desk) -> None:
+    prepared = desk.prepared(url="https://hooks.acme.example/x?token=y", body="hi", method="put")
+
+    request = {
+        "subject": {"type": "user", "id": "user:alice"},
+        "action": {"name": "call_webhook", "properties": dict(prepared.properties)},
+        "resource": dict(prepared.resource),
+    }
+    assert problems(request) == []
+    assert prepared.resource == {"type": "endpoint", "id": "https://hooks.acme.example/x"}
+    assert prepared.properties == {"url": "https://hooks.acme.example/x?token=y", "method": "PUT", "body": "hi"}
+
+
+@pytest.mark.parametrize(
+    ("method", "effect", "is_replayable"),
+    [
+        ("GET", Effect.READ, True),
+        ("HEAD", Effect.READ, True),
+        ("PUT", Effect.OUTWARD, True),
+        ("DELETE", Effect.OUTWARD, True),
+        ("POST", Effect.OUTWARD, False),
+        ("PATCH", Effect.OUTWARD, False),
+    ],
+)
+def test_what_can_be_sent_again_follows_the_method(
+    desk: Desk, method: str, effect: Effect, is_replayable: object
+) -> None:
+    prepared = desk.prepared(url="https://acme.example/", method=method)
+
+    assert (prepared.effect, prepared.is_replayable) == (effect, is_replayable)
+
+
+def test_a_post_can_be_sent_again_where_the_endpoint_honours_the_key(desk: Desk) -> None:
+    endpoints(desk, pay={"url": "https://pay.example/", "idempotent": True})
+
+    assert desk.prepared(endpoint="pay").is_replayable
+
+
+@pytest.mark.parametrize(
+    ("reply", "delivery", "error_class"),
+    [
+        (Reply(204), Delivery.DELIVERED, None),
+        (Reply(302, headers={"Location": "https://elsewhere.example/"}), Delivery.PERMANENT, ErrorClass.CONFIGURATION),
+        (Reply(400), Delivery.PERMANENT, ErrorClass.PERMANENT),
+        (Reply(412), Delivery.PERMANENT, ErrorClass.PERMANENT),
+        (Reply(408), Delivery.UNKNOWN, None),
+        (Reply(425), Delivery.RETRYABLE, ErrorClass.TRANSIENT),
+        (Reply(429), Delivery.RETRYABLE, ErrorClass.TRANSIENT),
+        (Reply(503, headers={"Retry-After": "7"}), Delivery.RETRYABLE, ErrorClass.TRANSIENT),
+        (Reply(503), Delivery.UNKNOWN, None),
+        (Reply(500), Delivery.UNKNOWN, None),
+        (Reply(502), Delivery.UNKNOWN, None),
+        (Reply(fault=Fault.CLOSE_LATE), Delivery.UNKNOWN, None),
+        (Reply(fault=Fault.CLOSE_EARLY), Delivery.UNKNOWN, None),
+        (Reply(fault=Fault.RESET), Delivery.UNKNOWN, None),
+        (Reply(fault=Fault.GARBAGE), Delivery.UNKNOWN, None),
+        (Reply(body="half", fault=Fault.CUT), Delivery.DELIVERED, None),
+    ],
+    ids=lambda value: (
+        f"{value.status}-{value.fault.name if value.fault else '-'.join(value.headers)}"
+        if isinstance(value, Reply)
+        else None
+    ),
+)
+def test_an_answer_says_what_became_of_a_post(
+    server: HttpServer, desk: Desk, reply: Reply, delivery: Delivery, error_class: ErrorClass | None
+) -> None:
+    server.answer("/hook", reply)
+
+    receipt = desk.sent(url=server.url + "/hook", json={"n": 1})
+
+    assert (receipt.delivery, receipt.error_class) == (delivery, error_class)
+    assert len(server.of("/hook")) <= 1
+
+
+def test_a_redirect_is_never_followed(server: HttpServer, desk: Desk) -> None:
+    server.answer("/hook", Reply(302, headers={"Location": "/other"}))
+
+    receipt = desk.sent(url=server.url + "/hook", body="x")
+
+    assert [one.path for one in server.seen] == ["/hook"]
+    assert "redirects are not followed" in receipt.detail
+
+
+@pytest.mark.parametrize("fault", [Fault.CLOSE_LATE, Fault.HANG])
+def test_a_read_that_got_no_answer_is_simply_tried_again(server: HttpServer, desk: Desk, fault: Fault) -> None:
+    """A GET changes nothing, so nothing can have happened."""
+    server.answer("/x", Reply(fault=fault), Reply(503))
+
+    lost = desk.sent(url=server.url + "/x", method="GET", timeout_s=0.2)
+    refused = desk.sent(url=server.url + "/x", method="GET")
+
+    assert lost.delivery is refused.delivery is Delivery.RETRYABLE
+
+
+def test_no_answer_in_time_is_unknown(server: HttpServer, desk: Desk) -> None:
+    server.answer("/hook", Reply(fault=Fault.HANG))
+
+    receipt = desk.sent(url=server.url + "/hook", body="x", timeout_s=0.2)
+
+    assert receipt.delivery is Delivery.UNKNOWN
+    assert "in time" in receipt.detail
+
+
+def test_a_slow_body_does_not_hold_beyond_the_limit_and_the_status_counts(server: HttpServer, desk: Desk) -> None:
+    server.answer("/hook", Reply(200, "x" * 100, drip_s=0.1))
+    began = time.monotonic()
+
+    receipt = desk.sent(url=server.url + "/hook", body="x", timeout_s=0.5)
+
+    assert receipt.delivery is Delivery.DELIVERED
+    assert receipt.outputs == {"status": 200, "is_cut": True}
+    assert time.monotonic() - began < 2
+
+
+def test_a_slow_head_does_not_hold_beyond_the_limit(desk: Desk) -> None:
+    """Each single byte comes within a read's limit; the whole does not."""
+    import threading
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(5)
+
+        def drip() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65536)
+                try:
+                    for byte in b"HTTP/1.1 200 OK\r\nX-Long: " + b"y" * 100:
+                        connection.send(bytes([byte]))
+                        time.sleep(0.05)
+                except OSError:
+                    pass
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        began = time.monotonic()
+        receipt = desk.sent(url=f"http://127.0.0.1:{listening.getsockname()[1]}/", body="x", timeout_s=0.4)
+        thread.join()
+
+    assert receipt.delivery is Delivery.UNKNOWN
+    assert time.monotonic() - began < 2
+
+
+def test_where_nothing_listens_it_certainly_did_not_happen(desk: Desk) -> None:
+    receipt = desk.sent(url=unused_url(), body="x")
+
+    assert (receipt.delivery, receipt.error_class) == (Delivery.RETRYABLE, ErrorClass.TRANSIENT)
+    assert "nothing was sent" in receipt.detail
+
+
+def test_a_name_nobody_knows_is_tried_again(desk: Desk) -> None:
+    assert desk.sent(url="https://no-such-host.invalid/", body="x").delivery is Delivery.RETRYABLE
+
+
+@pytest.mark.parametrize("value", ["7", "later", "http-date"])
+def test_the_wait_that_is_asked_for_is_told(server: HttpServer, desk: Desk, value: str) -> None:
+    in_a_minute = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
+    server.answer("/hook", Reply(429, headers={"Retry-After": in_a_minute if value == "http-date" else value}))
+
+    wait_s = desk.sent(url=server.url + "/hook", body="x").retry_after_s
+
+    match value:
+        case "7":
+            assert wait_s == 7
+        case "later":
+            assert wait_s is None
+        case _:
+            assert wait_s is not None
+            assert 50 < wait_s <= 60
+
+
+def test_the_look_before_sending_comes_last_and_stops_it(server: HttpServer, desk: Desk) -> None:
+    def refuse() -> None:
+        raise failure("the approval was revoked")
+
+    receipt = desk.sent(url=server.url + "/hook", body="x", recheck=refuse)
+
+    assert receipt.detail == "the approval was revoked"
+    assert server.seen == []
+
+
+class TestTls:
+    """Certificates are looked at, always."""
+
+    def test_an_authority_of_the_endpoint_is_trusted(self, authority: trustme.CA, desk: Desk) -> None:
+        with http_server(authority=authority) as server:
+            server.answer("/hook", Reply(200))
+            endpoints(desk, own={"url": server.url + "/hook", "ca_file": server.ca_file})
+
+            assert desk.sent(endpoint="own", body="x").delivery is Delivery.DELIVERED
+
+    def test_an_unknown_authority_is_a_matter_of_configuration(self, authority: trustme.CA, desk: Desk) -> None:
+        with http_server(authority=authority) as server:
+            receipt = desk.sent(url=server.url + "/hook", body="x")
+
+            assert (receipt.delivery, receipt.error_class) == (Delivery.PERMANENT, ErrorClass.CONFIGURATION)
+            assert server.seen == []
+
+    def test_so_is_a_certificate_of_another_name(self, authority: trustme.CA, desk: Desk) -> None:
+        with http_server(authority=authority, names=("other.example",)) as server:
+            endpoints(desk, own={"url": server.url + "/hook", "ca_file": server.ca_file})
+
+            receipt = desk.sent(endpoint="own", body="x")
+
+            assert (receipt.delivery, receipt.error_class) == (Delivery.PERMANENT, ErrorClass.CONFIGURATION)
+
+    def test_what_does_not_speak_tls_is_tried_again(self, server: HttpServer, desk: Desk) -> None:
+        receipt = desk.sent(url=f"https://localhost:{server.port}/hook", body="x")
+
+        assert receipt.delivery is Delivery.RETRYABLE
+
+
+class TestEndpoints:
+    """What the operator's file says of an endpoint."""
+
+    def test_its_headers_and_secrets_are_sent_and_not_decided_about(self, server: HttpServer, desk: Desk) -> None:
+        server.answer("/hook", Reply(200))
+        desk.secrets = {"TOKEN": "s3cret-token"}
+        endpoints(desk, own={"url": server.url + "/hook", "headers": {"Authorization": "Bearer ${{ secrets.TOKEN }}"}})
+
+        prepared = desk.prepared(
+            endpoint="own", json={"token": "${{ secrets.TOKEN }}", "say": "not ${{ secrets.TOKEN }}"}
+        )
+        desk.adapter.perform(desk.action(prepared), KEY)
+
+        assert "s3cret-token" not in str(prepared)
+        assert server.seen[0].headers["authorization"] == "Bearer s3cret-token"
+        assert server.seen[0].json == {"token": "s3cret-token", "say": "not ${{ secrets.TOKEN }}"}
+
+    def test_the_operators_header_wins(self, server: HttpServer, desk: Desk) -> None:
+        server.answer("/hook", Reply(200))
+        endpoints(desk, own={"url": server.url + "/hook", "headers": {"X-From": "operator"}})
+
+        desk.sent(endpoint="own", headers={"x-from": "caller"})
+
+        assert server.seen[0].headers["x-from"] == "operator"
+
+    def test_a_signature_is_one_of_standard_webhooks(self, server: HttpServer, desk: Desk) -> None:
+        server.answer("/hook", Reply(200))
+        desk.secrets = {"SIGNING": SIGNING}
+        endpoints(desk, own={"url": server.url + "/hook", "secret": "${{ secrets.SIGNING }}"})
+
+        desk.sent(endpoint="own", json={"text": "grün"})
+
+        (seen,) = server.seen
+        assert seen.headers["webhook-id"] == KEY
+        assert Verifier(SIGNING).verify(seen.body, dict(seen.headers)) == {"text": "grün"}
+
+    def test_while_a_secret_is_changed_both_sign(self, server: HttpServer, desk: Desk) -> None:
+        server.answer("/hook", Reply(200))
+        newer = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+        endpoints(desk, own={"url": server.url + "/hook", "secret": [newer, SIGNING]})
+
+        desk.sent(endpoint="own", body='{"a":1}')
+
+        for secret in (newer, SIGNING):
+            assert Verifier(secret).verify(server.seen[0].body, dict(server.seen[0].headers)) == {"a": 1}
+
+    def test_a_secret_that_is_none_sends_nothing(self, server: HttpServer, desk: Desk) -> None:
+        endpoints(desk, own={"url": server.url + "/hook", "secret": "not base64!"})
+
+        receipt = desk.sent(endpoint="own", body="x")
+
+        assert (receipt.delivery, receipt.error_class) == (Delivery.PERMANENT, ErrorClass.CONFIGURATION)
+        assert "not base64" not in receipt.detail
+        assert server.seen == []
+
+    def test_a_missing_secret_sends_nothing(self, server: HttpServer, desk: Desk) -> None:
+        endpoints(desk, own={"url": server.url + "/hook", "headers": {"authorization": "${{ secrets.GONE }}"}})
+
+        receipt = desk.sent(endpoint="own", body="x")
+
+        assert receipt.error_class is ErrorClass.CONFIGURATION
+        assert server.seen == []
+
+    def test_an_address_may_be_a_secret_as_a_whole(self, server: HttpServer, desk: Desk) -> None:
+        server.answer("/services/T0/B0", Reply(200))
+        desk.secrets = {"HOOK": server.url + "/services/T0/B0"}
+        endpoints(desk, chat={"url": "${{ secrets.HOOK }}"})
+
+        receipt = desk.sent(endpoint="chat", json={"text": "hi"})
+
+        assert receipt.delivery is Delivery.DELIVERED
+        assert "T0" not in str(receipt)
+
+    def test_a_secret_address_that_cannot_be_called_is_not_shown(self, desk: Desk) -> None:
+        desk.secrets = {"HOOK": "http://hooks.example/T0secret"}
+
+        receipt = desk.sent(url="${{ secrets.HOOK }}", body="x")
+
+        assert receipt.error_class is ErrorClass.CONFIGURATION
+        assert "T0secret" not in receipt.detail
+
+    @pytest.mark.parametrize(
+        ("said", "what"),
+        [
+            ({}, "has no url"),
+            ({"url": "https://a.example", "sceret": "x"}, "secret"),
+            ({"url": "https://a.example", "method": "BREW"}, "BREW"),
+            ({"url": "https://a.example", "headers": {"Host": "b.example"}}, "host"),
+        ],
+    )
+    def test_one_that_is_not_set_up_well_is_refused(self, desk: Desk, said: dict[str, Any], what: str) -> None:
+        endpoints(desk, own=said)
+
+        with pytest.raises(AdapterError, match=what) as caught:
+            desk.prepared(endpoint="own")
+        assert caught.value.error_class == ErrorClass.CONFIGURATION
+
+    def test_a_name_nobody_set_up_is_refused_with_the_nearest(self, desk: Desk) -> None:
+        endpoints(desk, deploys={"url": "https://a.example"})
+
+        with pytest.raises(AdapterError, match="deploys"):
+            desk.prepared(endpoint="deploy")
+
+    def test_only_its_methods_are_used(self, desk: Desk) -> None:
+        endpoints(desk, own={"url": "https://a.example", "method": "PUT"})
+
+        assert desk.prepared(endpoint="own").properties["method"] == "PUT"
+        with pytest.raises(UsageError, match="allows PUT"):
+            desk.prepared(endpoint="own", method="DELETE")
+
+
+class TestLookup:
+    """What became of an attempt whose answer was lost."""
+
+    def test_a_key_that_the_lookup_knows_was_delivered(self, server: HttpServer, desk: Desk) -> None:
+        server.answer(f"/sent/{KEY}", Reply(200))
+        endpoints(desk, own={"url": server.url + "/hook", "lookup": server.url + "/sent/{key}"})
+
+        found = desk.reconciled(endpoint="own", body="x")
+
+        assert found is not None
+        assert found.delivery is Delivery.DELIVERED
+        assert [one.method for one in server.seen] == ["GET"]
+
+    def test_a_key_that_it_does_not_know_was_not(self, server: HttpServer, desk: Desk) -> None:
+        endpoints(desk, own={"url": server.url + "/hook", "lookup": server.url + "/sent/{key}"})
+
+        found = desk.reconciled(endpoint="own", body="x")
+
+        assert found is not None
+        assert found.delivery is Delivery.RETRYABLE
+
+    @pytest.mark.parametrize("reply", [Reply(500), Reply(302), Reply(fault=Fault.CLOSE_LATE)])
+    def test_anything_else_tells_nothing(self, server: HttpServer, desk: Desk, reply: Reply) -> None:
+        server.answer("*", reply)
+        endpoints(desk, own={"url": server.url + "/hook", "lookup": server.url + "/sent/{key}"})
+
+        assert desk.reconciled(endpoint="own", body="x") is None
+
+    def test_without_a_lookup_nobody_can_know(self, desk: Desk) -> None:
+        assert desk.reconciled(url=unused_url(), body="x") is None
+
+
+class TestPersistence:
+    """A document of state, kept by key behind a persistence API, as 000 has them."""
+
+    @pytest.fixture
+    def stored(self, server: HttpServer, desk: Desk) -> dict[str, tuple[int, bytes]]:
+        documents: dict[str, tuple[int, bytes]] = {}
+
+        def answer(seen: Seen) -> Reply:
+            version, content = documents.get(seen.path, (0, b""))
+            etag = {"ETag": f'"{version}"'}
+            if seen.method == "GET":
+                return Reply(200, content, etag | {"Content-Type": "application/json"}) if version else Reply(404)
+            wanted = seen.headers.get("if-match", '"0"' if seen.headers.get("if-none-match") == "*" else None)
+            if wanted not in {None, f'"{version}"'}:
+                return Reply(412, headers=etag)
+            documents[seen.path] = (version + 1, seen.body)
+            return Reply(200, headers={"ETag": f'"{version + 1}"'})
+
+        server.answer("*", answer)
+        endpoints(desk, state={"url": server.url + "/documents/{key}", "method": ["PUT", "GET", "DELETE"]})
+        return documents
+
+    def test_it_is_put_and_got_by_its_key(self, desk: Desk, stored: dict[str, tuple[int, bytes]]) -> None:
+        put = desk.sent(endpoint="state", key="job/main", json={"stage": "OK"}, headers={"If-None-Match": "*"})
+        got = desk.sent(endpoint="state", key="job/main", method="GET")
+
+        assert put.delivery is got.delivery is Delivery.DELIVERED
+        assert got.outputs == {"status": 200, "json": {"stage": "OK"}, "etag": '"1"'}
+        assert list(stored) == ["/documents/job/main"]
+
+    def test_who_comes_second_is_refused(self, desk: Desk, stored: dict[str, tuple[int, bytes]]) -> None:
+        first, receipt = (
+            desk.sent(endpoint="state", key="main", json={"stage": stage}, headers={"If-None-Match": "*"})
+            for stage in ("A", "B")
+        )
+
+        assert first.delivery is Delivery.DELIVERED
+        assert (receipt.delivery, receipt.outputs["status"]) == (Delivery.PERMANENT, 412)
+        assert stored["/documents/main"][1] == b'{"stage":"A"}'
+
+    def test_a_put_whose_answer_was_lost_is_found_again(self, desk: Desk, stored: dict[str, tuple[int, bytes]]) -> None:
+        """Sent again it would be refused, although it was ours that got there."""
+        stored["/documents/main"] = (3, b'{ "stage": "B" }')
+
+        found = desk.reconciled(endpoint="state", key="main", json={"stage": "B"}, headers={"If-Match": '"2"'})
+
+        assert found is not None
+        assert found.delivery is Delivery.DELIVERED
+        assert found.outputs["etag"] == '"3"'
+
+    def test_another_content_tells_nothing(self, desk: Desk, stored: dict[str, tuple[int, bytes]]) -> None:
+        stored["/documents/main"] = (3, b'{"stage":"C"}')
+
+        assert desk.reconciled(endpoint="state", key="main", json={"stage": "B"}, headers={"If-Match": '"2"'}) is None
+
+    @pytest.mark.parametrize("key", ["../../evil", "a//b", ".", ""])
+    @pytest.mark.usefixtures("stored")
+    def test_a_key_does_not_leave_its_place(self, desk: Desk, key: str) -> None:
+        with pytest.raises(UsageError, match="key"):
+            desk.prepared(endpoint="state", key=key)
+
+    @pytest.mark.usefixtures("stored")
+    def test_a_key_is_percent_encoded(self, desk: Desk) -> None:
+        url = desk.prepared(endpoint="state", key="a b?x=1#y").properties["url"]
+
+        assert url.endswith("/documents/a%20b%3Fx%3D1%23y")
+
+
+class TestAddresses:
+    """What cannot be called at all."""
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "http://acme.example/",
+            "ftp://acme.example/",
+            "https://user:pass@acme.example/",
+            "https://acme.example\\@evil.example/",
+            "https://acme.example/a b",
+            "https://acme.example/\r\nX: y",
+            "https://acme.example/#part",
+            "https:///path",
+            "https://acme.example:99999/",
+            "https://ümlaut.example/",
+            "//acme.example/",
+            "acme.example",
+            "file:///etc/passwd",
+            "http://127.0.0.1.evil.example/",
+            "https://" + "a" * 9000,
+        ],
+    )
+    def test_no_good_address_is_refused_before_it_is_decided(self, desk: Desk, url: str) -> None:
+        with pytest.raises(UsageError):
+            desk.prepared(url=url)
+
+    @pytest.mark.parametrize(
+        "host", ["169.254.169.254", "[fe80::1]", "metadata.google.internal", "[::]", "100.100.100.200"]
+    )
+    def test_the_machines_surroundings_are_not_called(self, desk: Desk, host: str) -> None:
+        with pytest.raises(UsageError, match="surroundings"):
+            desk.prepared(url=f"https://{host}/latest/meta-data")
+
+    def test_unless_the_operator_names_them(self, desk: Desk) -> None:
+        endpoints(desk, metadata={"url": "https://169.254.169.254/latest"})
+
+        assert desk.prepared(endpoint="metadata").properties["url"] == "https://169.254.169.254/latest"
+
+    @pytest.mark.parametrize(
+        ("address", "expected"),
+        [
+            ("169.254.1.1", True),
+            ("::ffff:169.254.169.254", True),
+            ("64:ff9b::a9fe:a9fe", True),
+            ("fe80::1%eth0", True),
+            ("fd00:ec2::254", True),
+            ("::", True),
+            ("224.0.0.1", True),
+            ("127.0.0.1", False),
+            ("::1", False),
+            ("10.0.0.1", False),
+            ("93.184.216.34", False),
+        ],
+    )
+    def test_addresses_are_told_apart(self, address: str, expected: object) -> None:
+        assert is_private_to_host(address) is expected
+
+    @pytest.mark.parametrize(
+        ("url", "address", "is_refused"),
+        [
+            ("https://harmless.example/", "169.254.169.254", True),
+            ("https://harmless.example/", "fe80::1", True),
+            ("http://localhost/", "93.184.216.34", True),
+            ("https://harmless.example/", "93.184.216.34", False),
+            ("http://localhost/", "::1", False),
+        ],
+    )
+    def test_where_a_name_really_leads_is_looked_at_when_connected(
+        self, url: str, address: str, is_refused: object
+    ) -> None:
+        """No name of this machine leads there, so the look itself is asked."""
+        sending = _Sending(Asked("POST", url, {}), read_url(url), Deadline(5), lambda: None)
+
+        if is_refused:
+            with pytest.raises(AdapterError, match=re.escape(address)):
+                sending._check_peer(address)
+        else:
+            sending._check_peer(address)
+
+
+class TestLimits:
+    """Neither side can make the other hold too much."""
+
+    def test_a_large_body_is_refused(self, desk: Desk) -> None:
+        with pytest.raises(UsageError, match="at most"):
+            desk.prepared(url="https://acme.example/", body="x" * (MAX_BODY_BYTES + 1))
+
+    def test_a_large_answer_is_an_artifact_alone(self, server: HttpServer, desk: Desk) -> None:
+        server.answer("/x", Reply(200, "y" * (MAX_OUTPUT_BYTES + 1)))
+
+        receipt = desk.sent(url=server.url + "/x", method="GET")
+
+        assert receipt.outputs == {"status": 200, "is_cut": True}
+        assert len(desk.kept[0][0]) == MAX_OUTPUT_BYTES + 1
+
+    def test_an_endless_answer_is_cut(self, server: HttpServer, desk: Desk) -> None:
+        server.answer("/x", Reply(200, b"z" * (MAX_ANSWER_BYTES + 1000)))
+
+        receipt = desk.sent(url=server.url + "/x", method="GET")
+
+        assert receipt.delivery is Delivery.DELIVERED
+        assert len(desk.kept[0][0]) == MAX_ANSWER_BYTES
+
+    @pytest.mark.parametrize("body", ['{"n": NaN}', '{"n": 1e999}', "[" * 100_000, '{"n": 99999999999999999999}'])
+    def test_json_that_cannot_be_recorded_stays_text(self, server: HttpServer, desk: Desk, body: str) -> None:
+        server.answer("/x", Reply(200, body[:60_000]))
+
+        assert "json" not in desk.sent(url=server.url + "/x", method="GET").outputs
+
+    def test_a_compressed_answer_is_not_unpacked(self, server: HttpServer, desk: Desk) -> None:
+        server.answer("/x", Reply(200, b"\x1f\x8bnot really", headers={"Content-Encoding": "gzip"}))
+
+        receipt = desk.sent(url=server.url + "/x", method="GET")
+
+        assert receipt.delivery is Delivery.DELIVERED
+        assert server.seen[0].headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"url": "https://a.example/", "endpoint": "own"},
+        {"url": "https://a.example/", "method": "BREW"},
+        {"url": "https://a.example/", "method": "GET", "body": "x"},
+        {"url": "https://a.example/", "body": "x", "json": 1},
+        {"url": "https://a.example/", "headers": {"X-A": "b\r\nX-C: d"}},
+        {"url": "https://a.example/", "headers": {"Content-Length": "7"}},
+        {"url": "https://a.example/", "headers": {"webhook-id": "forged"}},
+        {"url": "https://a.example/", "headers": {"A": "1", "a": "2"}},
+        {"url": "https://a.example/", "headers": ["x"]},
+        {"url": "https://a.example/", "query": {"a": {}}},
+        {"url": "https://a.example/", "body": "\ud800"},
+        {"url": "https://a.example/", "json": {"x": float("nan")}},
+        {"url": "https://a.example/", "key": "k"},
+        {"url": "https://a.example/", "urll": "x"},
+        {"endpoint": "own", "key": "x"},
+        {"endpoint": "own", "key": 7},
+    ],
+    ids=repr,
+)
+def test_parameters_that_cannot_be_are_refused(desk: Desk, parameters: dict[str, Any]) -> None:
+    endpoints(desk, own={"url": "https://a.example/"})
+
+    with pytest.raises(UsageError):
+        desk.prepared(**parameters)
+
+
+def test_a_proxy_of_the_environment_is_used(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    with gateway(lambda seen: Reply(200, {"host": seen.host})) as net:
+        for name, value in net.environ.items():
+            monkeypatch.setenv(name, value)
+
+        receipt = desk.sent(url="https://api.partner.example/notices", json={})
+
+        assert receipt.outputs == {"status": 200, "json": {"host": "api.partner.example"}}
+
+
+def test_a_proxy_that_finds_no_way_sent_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    with gateway(lambda _: Reply(200)) as net:
+        net.refused.add("api.partner.example")
+        for name, value in net.environ.items():
+            monkeypatch.setenv(name, value)
+
+        receipt = desk.sent(url="https://api.partner.example/notices", json={})
+
+        assert receipt.delivery is Delivery.RETRYABLE
+        assert net.seen == []
+
+
+def test_loopback_is_called_directly(server: HttpServer, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", unused_url(""))
+    server.answer("/x", Reply(200))
+
+    assert desk.sent(url=server.url + "/x", body="y").delivery is Delivery.DELIVERED
+
+
+def test_the_tls_context_of_the_library_verifies() -> None:
+    """What the exchange relies on where no `ca_file` is named."""
+    import httpx
+
+    context = httpx.create_ssl_context()
+
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
