@@ -1,0 +1,40 @@
+"""`orch runs`: which runs there are, how far each came, what it waits for and which command opens that."""
+
+import shutil
+import sys
+
+import click
+
+from orchestrator.settings import Settings
+
+_USUAL = 20
+
+
+@click.command(short_help="Show runs, their phases, and what they wait for.")
+@click.argument("name", metavar="[RUN|JOB|PLAN]", required=False)
+@click.option(
+    "-n", "--number", type=click.IntRange(min=0), default=_USUAL, show_default=True, help="So many; 0 for all."
+)
+@click.option("--all", "is_all", is_flag=True, help="Runs without phases, too: those of orch evaluate and orch act.")
+@click.option("--ledger", metavar="PLACE", help="A folder or postgresql://...; else ORCH_LEDGER.")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def runs(name: str | None, number: int, ledger: str | None, output: str, *, is_all: bool) -> None:
+    """Show runs, newest first; those of a JOB or PLAN; or one RUN whole.
+
+    A run is named by its id, or by how that begins. Of one run you see its phases and steps with their states,
+    attempts, receipts and errors, what it waits for, and the command that opens it.
+
+    -o json writes the same as a record that can be kept as a file.
+    """
+    from orchestrator import clock
+    from orchestrator.ledger.open import open_ledger
+    from orchestrator.runs.listing import found
+    from orchestrator.show import runs as show
+    from orchestrator.show.timeline import page
+
+    with open_ledger(Settings.load({"ledger": ledger}).ledger, must_exist=True) as opened:
+        seen = found(opened, name or "", limit=number, is_all=is_all)
+    width = shutil.get_terminal_size((80, 24)).columns
+    show.write(
+        seen, sys.stdout, output, page(sys.stdout, width=width, color=sys.stdout.isatty(), now_ns=clock.now_ns())
+    )

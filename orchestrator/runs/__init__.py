@@ -1,0 +1,1 @@
+"""Runs: plans walked to their end, over pauses, crashes and many workers."""

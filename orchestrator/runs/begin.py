@@ -1,0 +1,181 @@
+"""Begins a run: everything that it will need is written down in one event, and nothing is done yet."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator import clock, names, record
+from orchestrator.digest import canonical
+from orchestrator.errors import LedgerError, PackError, Problem, UsageError
+from orchestrator.ledger.append import append
+from orchestrator.ledger.event import Draft
+from orchestrator.ledger.mask import Mask
+from orchestrator.ledger.store import Ledger
+from orchestrator.names import shown
+from orchestrator.plans.model import Plan
+from orchestrator.settings import Settings
+
+MODES = ("automated", "manual")
+"""How a run goes on from phase to phase; a rehearsal begins none."""
+_MAX_PACK_BYTES = 1024 * 1024
+_DAY = len("2026-11-21")
+_DRAWN_BYTES = 4
+_NAME_CHARS = 63
+
+
+def begin(
+    ledger: Ledger,
+    plan: Plan,
+    *,
+    inputs: Mapping[str, Any],
+    mode: str,
+    root: Path,
+    settings: Settings,
+    run: record.Run,
+    run_packs: Sequence[str] = (),
+    kind: str = "plan",
+    facts: Mapping[str, Any] | None = None,
+) -> str:
+    """Return the id of a run that is now recorded as started.
+
+    `run_packs` are paths of packs that narrow it, beside those of the settings; their texts are recorded. `inputs` are
+    typed (`plans.read.inputs_for`). Where `run.id` is None, an id is drawn. `facts` are what the host knows beside the
+    repository and the delegation: trigger, contributors.
+
+    Raises:
+        UsageError: a run of that id exists, the folder is not there, or plan or inputs hold a secret.
+        PackError: a run pack cannot be read.
+        LedgerError: it cannot be recorded.
+    """
+    if mode not in MODES:
+        raise UsageError(f"the mode {shown(mode)}; expected {' or '.join(MODES)}", advice="--mode automated")
+    paths = tuple(dict.fromkeys((*settings.run_packs, *run_packs)))
+    repository = (run.repository or settings.repository or "").lower()
+    payload = {
+        "kind": kind,
+        "name": plan.name,
+        "plan": plan.to_json(),
+        "plan_digest": plan.digest,
+        "inputs": dict(inputs),
+        "mode": mode,
+        "root": str(real_root(root)),
+        "run_packs": [pack_of(path) for path in paths],
+        "subject": run.subject,
+        "delegation": list(settings.delegation),
+        "trigger": run.trigger,
+        "event": run.event,
+        "facts": dict(facts or {}),
+        "repository": repository,
+        "session": run.session or "",
+        "config_digest": record._config_digest(),  # noqa: SLF001  # what every start of a run says
+    }
+    refuse_secrets(ledger.mask, payload)
+    run_id = run.id if run.id is not None else drawn_id(plan.name)
+    if problem := names.run_problem(run_id):
+        raise UsageError(f"the run {shown(run_id)}; expected {problem}")
+    draft = Draft("orch.run.started", run_id, run.subject, payload, repository=repository, traceparent=run.traceparent)
+    _start(ledger, draft)
+    return run_id
+
+
+def _start(ledger: Ledger, draft: Draft) -> None:
+    """Append the start; it has to be the first event of its chain, so of two at once one wins."""
+    with ledger.store.writing() as connection:
+        event = append(ledger, connection, draft)
+        if event.fields["runseq"] != 1:
+            raise UsageError(
+                f"the run {draft.run_id} exists already",
+                advice=f"`orch resume {draft.run_id}` goes on with it; for another one name another id",
+            )
+
+
+def real_root(root: Path) -> Path:
+    """Return the folder of a run, symlinks resolved.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
+    try:
+        real = root.expanduser().resolve(strict=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UsageError(
+            f"there is no folder {shown(str(root))} for the run", advice="make it, or name this machine's with --root"
+        ) from error
+    if not real.is_dir():
+        raise UsageError(f"{shown(str(root))} is a file; expected the folder of the run", advice="--root DIR")
+    return real
+
+
+def drawn_id(name: str) -> str:
+    """Return a new run's id: the plan's name, the day, and chance."""
+    day = clock.format_time(clock.now_ns())[:_DAY].replace("-", "")
+    return f"{name[:_NAME_CHARS]}-{day}-{os.urandom(_DRAWN_BYTES).hex()}"
+
+
+def refuse_secrets(mask: Mask, payload: Mapping[str, Any]) -> None:
+    """Refuse what the ledger would hide: the run could not be gone on with from the record.
+
+    Raises:
+        UsageError: the plan, an input or a run pack holds a secret.
+    """
+    if mask.value(payload) == payload:
+        return
+    where = next((name for name in ("inputs", "plan", "run_packs") if _hides(mask, payload[name])), "its start")
+    if where == "inputs":
+        one = next((name for name, value in payload[where].items() if _hides(mask, value)), "")
+        what, advice = f"the input {one}", "read it where it is needed, as ${{ secrets.NAME }}"
+    else:
+        what = {"plan": "the plan", "run_packs": "a run pack"}.get(where, where)
+        advice = "put it under `secrets:` of the operator's file, and write ${{ secrets.NAME }} in its place"
+    raise UsageError(f"{what} holds a secret, which would be recorded", advice=advice)
+
+
+def _hides(mask: Mask, value: object) -> bool:
+    return canonical(mask.value(value)) != canonical(value)
+
+
+def pack_of(path: str) -> dict[str, str]:
+    """Return a run pack as it is recorded: `{name, text}`.
+
+    Raises:
+        UsageError: it cannot be read.
+        PackError: it is too large, or no UTF-8.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"the run pack {shown(path)} cannot be read: {reason}", advice="--run-pack FILE") from error
+    if len(data) > _MAX_PACK_BYTES:
+        raise PackError([Problem(path, 0, 0, f"more than {_MAX_PACK_BYTES:,} bytes", "a run pack")])
+    try:
+        return {"name": Path(path).name, "text": data.decode("utf-8")}
+    except UnicodeDecodeError as error:
+        raise PackError([Problem(path, 0, 0, "bytes that are no UTF-8", "a run pack in YAML")]) from error
+
+
+def started(ledger: Ledger, run_id: str) -> dict[str, Any]:
+    """Return what was recorded when a run started.
+
+    Raises:
+        UsageError: there is no such run, or it is no plan's.
+        LedgerError: it was erased, or is damaged.
+    """
+    import json
+
+    sql = """SELECT e.type, p.body FROM events e LEFT JOIN payloads p ON p.event_id = e.id
+             WHERE e.run_id = ? AND e.run_seq = 1"""
+    with ledger.store.reading() as connection:
+        rows = connection.execute(sql, (run_id,))
+    if not rows or rows[0][0] != "orch.run.started":
+        raise UsageError(f"there is no run {run_id[:100]!r} in this ledger", advice="`orch runs` lists them")
+    if rows[0][1] is None:
+        raise LedgerError(f"what the run {run_id} was begun with was erased", advice="it cannot go on; begin a new run")
+    try:
+        said: dict[str, Any] = json.loads(bytes(rows[0][1]))
+    except ValueError as error:
+        raise LedgerError(f"the start of the run {run_id} is damaged", advice="orch ledger verify") from error
+    if not said.get("plan"):
+        raise UsageError(f"the run {run_id} is no plan's: nothing of it is executed", advice="`orch runs` lists those")
+    return said

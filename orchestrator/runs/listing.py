@@ -1,0 +1,199 @@
+"""Runs as the ledger lists them: which there are, how far each came, and which one is meant. Changes nothing."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from orchestrator import jobs
+from orchestrator.errors import LedgerError, UsageError
+from orchestrator.jobs import Job
+from orchestrator.ledger.open import default_folder, is_url, open_ledger
+from orchestrator.ledger.sqlite import FILE
+from orchestrator.ledger.store import Connection, Ledger
+from orchestrator.names import shown
+from orchestrator.runs.state import Snapshot, snapshot
+from orchestrator.settings import Settings
+from orchestrator.words import did_you_mean
+
+FOLLOWED = ("plan", "job")
+"""Kinds of runs that have phases."""
+_ROW = (
+    "id", "kind", "name", "mode", "state", "repository", "actor", "segment", "started_at", "ended_at", "waiting_for",
+)  # fmt: skip
+_SELECT = f"SELECT {', '.join(_ROW)} FROM runs"  # noqa: S608  # constants
+_NEWEST = "ORDER BY started_at DESC, id DESC"
+_TRACKED = """SELECT name, state, CASE WHEN reference <> '' THEN reference ELSE detail END FROM actions
+WHERE chain = ? AND name LIKE 'tracking/%' AND (name = 'tracking/issue' OR state <> 'delivered') ORDER BY at, name"""
+_SHOWN = 5
+_AT_ONCE = 200
+
+
+class Listed(NamedTuple):
+    """One run in short."""
+
+    run_id: str
+    kind: str
+    """`plan`, `job`, or `task` for a run that only asked."""
+    name: str
+    """Of the plan or job."""
+    mode: str
+    state: str
+    repository: str
+    actor: str
+    segment: int
+    started_at: str
+    """RFC 3339."""
+    ended_at: str
+    """RFC 3339; "" while it goes on."""
+    waiting_for: tuple[dict[str, Any], ...]
+    done: int
+    """How many phases are over."""
+    total: int
+    """How many phases it has; 0 where that is not known."""
+
+    @property
+    def percent(self) -> int:
+        """How much of it is over, 0 to 100."""
+        return min(100, 100 * self.done // self.total) if self.total else 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON."""
+        progress = {"done": self.done, "total": self.total, "percent": self.percent}
+        said = self._asdict() | {"waiting_for": list(self.waiting_for), "progress": progress}
+        del said["done"], said["total"]
+        return said
+
+
+class Found(NamedTuple):
+    """What `orch runs` was asked for: one run whole, or several in short."""
+
+    run: Snapshot | None
+    runs: tuple[Listed, ...] = ()
+    tracked: tuple[tuple[str, str, str], ...] = ()
+    """Of one run: what its tracking did: name, state, and reference or detail."""
+
+
+def found(ledger: Ledger, name: str = "", *, limit: int = 0, is_all: bool = False) -> Found:
+    """Return the run that a name means, or the runs of the plan or job it means; of no name the newest of all.
+
+    Raises:
+        UsageError: nothing is called so, several runs begin so, or the run has no phases.
+        LedgerError: the ledger cannot be read.
+    """
+    with ledger.store.reading() as connection:
+        run_id, of = meant(connection, name) if name else ("", "")
+        if not run_id:
+            return Found(None, listed(connection, name=of, limit=limit, is_all=is_all))
+        tracked = tuple(
+            (str(one), str(state), str(about)) for one, state, about in connection.execute(_TRACKED, (run_id,))
+        )
+    return Found(snapshot(ledger, run_id), (), tracked)
+
+
+def newest_of(settings: Settings) -> tuple[tuple[Job, Listed | None], ...]:
+    """Return the operator's jobs by name, each with its newest run; without a ledger no job has any.
+
+    Raises:
+        LedgerError: there is a ledger, and it cannot be read.
+    """
+    known = jobs.listed(settings)
+    if not known or not _is_there(settings.ledger):
+        return tuple((job, None) for job in known)
+    with open_ledger(settings.ledger, must_exist=True) as ledger, ledger.store.reading() as connection:
+        return tuple((job, next(iter(listed(connection, name=job.name, limit=1)), None)) for job in known)
+
+
+def _is_there(named: str | None) -> bool:
+    """Return whether a ledger was ever made; of one on a server the opening says."""
+    if named and is_url(named):
+        return True
+    return ((Path(named) if named else default_folder()) / FILE).exists()
+
+
+def meant(connection: Connection, word: str) -> tuple[str, str]:
+    """Return the run that a word means, and "", or "" and the plan or job whose runs it means.
+
+    A run is meant by its id, or by how that begins where no other begins so.
+
+    Raises:
+        UsageError: nothing is called so, or several runs begin so.
+    """
+    if connection.execute("SELECT 1 FROM runs WHERE id = ?", (word,)):
+        return word, ""
+    if connection.execute("SELECT 1 FROM runs WHERE name = ? LIMIT 1", (word,)):
+        return "", word
+    pattern = word.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
+    begins = f"SELECT id FROM runs WHERE id LIKE ? ESCAPE '!' {_NEWEST} LIMIT {_SHOWN}"  # noqa: S608  # constants
+    rows = [str(name) for (name,) in connection.execute(begins, (pattern,))] if word else []
+    if len(rows) == 1:
+        return rows[0], ""
+    if rows:
+        raise UsageError(f"several runs begin with {shown(word)}: {', '.join(rows)}", advice="give more of the id")
+    names = [str(name) for (name,) in connection.execute("SELECT DISTINCT name FROM runs WHERE name <> ''")]
+    hint = did_you_mean(word, names)
+    raise UsageError(
+        f"there is no run, plan or job {shown(word)} in this ledger" + (f"; {hint}" if hint else ""),
+        advice="`orch runs` lists the newest",
+    )
+
+
+def listed(connection: Connection, *, name: str = "", limit: int = 0, is_all: bool = False) -> tuple[Listed, ...]:
+    """Return runs, newest first: of one plan or job, or of all; `limit` 0 is no limit. With `is_all` tasks, too.
+
+    Raises:
+        LedgerError: the ledger cannot be read.
+    """
+    said, parameters = [], []
+    if name:
+        said.append("name = ?")
+        parameters.append(name)
+    if not is_all:
+        said.append(f"kind IN ({', '.join('?' * len(FOLLOWED))})")
+        parameters += FOLLOWED
+    where = f" WHERE {' AND '.join(said)}" if said else ""
+    most = f" LIMIT {int(limit)}" if limit else ""
+    rows = connection.execute(f"{_SELECT}{where} {_NEWEST}{most}", parameters)
+    found: list[Listed] = []
+    for start in range(0, len(rows), _AT_ONCE):
+        found += _counted(connection, rows[start : start + _AT_ONCE])
+    return tuple(found)
+
+
+def _counted(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> Iterator[Listed]:
+    """Yield runs with how far each came."""
+    names = [str(row[0]) for row in rows]
+    marks = ", ".join("?" * len(names))
+    over = "state NOT IN ('started', 'waiting')"
+    query = f"SELECT run_id, count(*) FROM phases WHERE run_id IN ({marks}) AND {over} GROUP BY run_id"  # noqa: S608  # marks
+    done = dict(connection.execute(query, names))
+    totals = dict(_totals(connection, names, marks))
+    for row in rows:
+        said = dict(zip(_ROW, row, strict=True))
+        run_id = said.pop("id")
+        waiting_for = tuple(_waiting(said.pop("waiting_for")))
+        total = totals.get(run_id, 0)
+        yield Listed(run_id=run_id, waiting_for=waiting_for, done=min(done.get(run_id, 0), total), total=total, **said)
+
+
+def _totals(connection: Connection, names: Sequence[str], marks: str) -> Iterator[tuple[str, int]]:
+    """Yield how many phases the plan of each run has, as recorded when it began."""
+    query = f"""SELECT e.run_id, p.body FROM events e JOIN payloads p ON p.event_id = e.id
+                WHERE e.run_seq = 1 AND e.run_id IN ({marks})"""  # noqa: S608  # marks
+    for run_id, body in connection.execute(query, names):
+        try:
+            plan = json.loads(bytes(body)).get("plan")
+        except (ValueError, AttributeError, RecursionError) as error:
+            raise LedgerError(
+                f"the first event of the run {shown(str(run_id))} is damaged", advice="orch ledger verify says what is"
+            ) from error
+        phases = plan.get("phases") if isinstance(plan, dict) else None
+        yield str(run_id), len(phases) if isinstance(phases, list) else 0
+
+
+def _waiting(text: str) -> list[dict[str, Any]]:
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    return [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []

@@ -1,0 +1,172 @@
+"""Starts what `orch run` names, or finds the run that it is to go on with. Carries nothing out."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from orchestrator import jobs, outbox
+from orchestrator.adapter import Delivery
+from orchestrator.asker import Asker
+from orchestrator.errors import UsageError
+from orchestrator.ledger.open import open_ledger
+from orchestrator.ledger.store import Ledger
+from orchestrator.load import load
+from orchestrator.names import shown
+from orchestrator.place import here
+from orchestrator.plans.model import Plan
+from orchestrator.runs.begin import begin
+from orchestrator.runs.dry import Rehearsal, rehearse
+from orchestrator.settings import Settings
+
+_KEY_CHARS = 8
+"""So much of a key tells which is meant."""
+_GOING = """SELECT id, plan_digest FROM runs WHERE name = ? AND state IN ('running', 'waiting', 'cancelling')
+ORDER BY started_at DESC, id DESC LIMIT 1"""
+_ONE = "SELECT id, plan_digest FROM runs WHERE id = ? AND state IN ('running', 'waiting', 'cancelling')"
+
+
+class Asked(NamedTuple):
+    """What somebody wants run."""
+
+    what: str
+    """A plan's file, or a job's name."""
+    inputs: Mapping[str, str]
+    mode: str = "automated"
+    root: Path | None = None
+    """None for the job's own folder, or the current one."""
+    run: str | None = None
+    """The run's id; None draws one, or finds the newest that has not ended."""
+
+
+class Source(NamedTuple):
+    """What is run, once it is read."""
+
+    plan: Plan
+    kind: str
+    """`plan` or `job`."""
+    root: Path
+
+
+class Found(NamedTuple):
+    """A run to go on with."""
+
+    run_id: str
+    is_other_plan: bool
+    """Whether it was begun by another version of the plan, which it goes on with."""
+
+
+def source_of(asked: Asked, settings: Settings) -> Source:
+    """Return the plan in a file, or the plan that a job is.
+
+    Raises:
+        UsageError: it is neither.
+        PackError: the plan is wrong.
+    """
+    file = Path(asked.what)
+    if file.is_file() or not jobs.is_job(settings, asked.what):
+        if not file.is_file() and not file.suffix and "/" not in asked.what:
+            jobs.named(settings, asked.what)  # says which jobs there are
+        from orchestrator.plans.read import read_plan
+
+        return Source(read_plan(file), "plan", _folder(asked.root or here()))
+    cwd = jobs.named(settings, asked.what).cwd
+    return Source(jobs.plan_of(settings, asked.what), "job", _folder(asked.root or (Path(cwd) if cwd else here())))
+
+
+def started(source: Source, asked: Asked, settings: Settings) -> str:
+    """Return the id of a run of this source that is now recorded as begun.
+
+    Raises:
+        UsageError: an input is missing or wrong, or the run exists.
+        LedgerError: it could not be recorded.
+    """
+    from orchestrator.plans.read import inputs_for
+
+    inputs = inputs_for(source.plan, asked.inputs)
+    asker = Asker.of(settings, source.root, os.environ)
+    roster = load(asker.settings, cwd=source.root).roster
+    run = asker.run(roster)._replace(id=asked.run)
+    with open_ledger(settings.ledger) as ledger:
+        return begin(
+            ledger,
+            source.plan,
+            inputs=inputs,
+            mode=asked.mode,
+            root=source.root,
+            settings=asker.settings,
+            run=run,
+            kind=source.kind,
+            facts=asker.facts(roster),
+        )
+
+
+def rehearsed(source: Source, asked: Asked, settings: Settings) -> Rehearsal:
+    """Return what would become of this source; nothing is recorded, written or called.
+
+    Raises:
+        UsageError: an input is missing or wrong.
+    """
+    from orchestrator.plans.read import inputs_for
+
+    asker = Asker.of(settings, source.root, os.environ)
+    roster = load(asker.settings, cwd=source.root).roster
+    return rehearse(
+        source.plan,
+        inputs=inputs_for(source.plan, asked.inputs),
+        root=source.root,
+        settings=asker.settings,
+        run=asker.run(roster)._replace(id=None),
+        facts=asker.facts(roster),
+    )
+
+
+def unfinished(ledger: Ledger, source: Source, asked: Asked) -> Found:
+    """Return the run that is to go on: the one named, else the newest of this plan or job that has not ended.
+
+    Raises:
+        UsageError: there is none.
+    """
+    statement, given = (_ONE, asked.run) if asked.run else (_GOING, source.plan.name)
+    with ledger.store.reading() as connection:
+        rows = connection.execute(statement, (given,))
+    if not rows:
+        what = f"the run {shown(asked.run)} is not there or has ended" if asked.run else ""
+        raise UsageError(
+            what or f"no run of {shown(source.plan.name)} is unfinished", advice="leave --resume out to begin a new one"
+        )
+    return Found(str(rows[0][0]), str(rows[0][1]) != source.plan.digest)
+
+
+def asker_of(settings: Settings) -> str:
+    """Return who calls, as far as this machine knows."""
+    return Asker.of(settings, here(), os.environ).subject({})
+
+
+def settle_unknown(settings: Settings, run_id: str, step: str, state: Delivery) -> int:
+    """Record a person's word on what became of a step that nobody knows of, and return how many actions that were.
+
+    `step` is `phase/step`, the step alone, or how the action's key begins.
+
+    Raises:
+        UsageError: nothing is unknown of it.
+    """
+    with open_ledger(settings.ledger, must_exist=True) as ledger:
+        with ledger.store.reading() as connection:
+            rows = outbox.rows_in(connection, (outbox.Standing.UNKNOWN, outbox.Standing.DISPATCHING), run_id)
+        names = {row.name for row in rows if _is_meant(row, step)}
+        if len(names) > 1:
+            raise UsageError(f"{shown(step)} is more than one: {', '.join(sorted(names))}", advice="name one of them")
+        name = names.pop() if names else step
+        return len(outbox.resolve(ledger, run_id, name, state, by=asker_of(settings)))
+
+
+def _is_meant(row: outbox.Row, step: str) -> bool:
+    is_key = len(step) >= _KEY_CHARS and row.key.startswith(step)
+    return row.name == step or row.name.endswith(f"/{step}") or is_key
+
+
+def _folder(root: Path) -> Path:
+    if not root.is_dir():
+        raise UsageError(f"there is no folder {shown(str(root))} for the run's files", advice="name it with --root")
+    return root.resolve()

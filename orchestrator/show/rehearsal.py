@@ -1,0 +1,32 @@
+"""A rehearsal of a plan as a person reads it: level by level, what each step would be decided."""
+
+from typing import TextIO
+
+from orchestrator.runs.dry import Rehearsal, Trial
+from orchestrator.show.escape import terminal
+
+_WORDS = {
+    "allow": "allowed",
+    "deny": "DENIED",
+    "pending": "would wait",
+    "skipped": "skipped",
+    "unknown": "not known yet",
+    "error": "WRONG",
+}
+
+
+def write(rehearsal: Rehearsal, out: TextIO) -> None:
+    """Write a rehearsal as text."""
+    count = sum(map(len, rehearsal.levels))
+    out.write(f"{terminal(rehearsal.plan)}: {count} phases in {len(rehearsal.levels)} levels; nothing was done\n")
+    for number, level in enumerate(rehearsal.levels, 1):
+        out.write(f"level {number}: {terminal(', '.join(level))}\n")
+        for trial in rehearsal.trials:
+            if trial.phase in level:
+                out.write(f"  {terminal(_line(trial))}\n")
+
+
+def _line(trial: Trial) -> str:
+    said = f"{trial.phase}/{trial.step} ({trial.action}): {_WORDS.get(trial.outcome, trial.outcome)}"
+    said += f", only if {trial.only_if}" if trial.only_if else ""
+    return f"{said}: {' '.join(trial.detail.split())}" if trial.detail else said
