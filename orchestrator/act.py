@@ -20,7 +20,7 @@ from orchestrator.names import shown
 from orchestrator.opening import is_opening
 from orchestrator.order import Done, Lease, OnUnknown, Order, State
 from orchestrator.outbox import Row, Standing
-from orchestrator.performing import Changed, Performing, Verdict, next_attempt, stands
+from orchestrator.performing import Changed, Over, Performing, Verdict, next_attempt, stands
 from orchestrator.record import Beside, Recorder, Run
 from orchestrator.secret import Secrets
 from orchestrator.settings import Settings
@@ -211,6 +211,8 @@ class Executor:
                 return verdict.done_of(rows, self._key(order), order.name, verdict.warned(context) if context else ())
             try:
                 return self._round(order, rows, is_cancelled, again=again)
+            except Over as over:
+                raise RefusedError(str(over), advice="name a new run") from over
             except Changed as change:
                 why = str(change)
         text = f"what {order.name} is decided by keeps changing: {why}"
@@ -342,11 +344,12 @@ class Executor:
             time.sleep(_STEP_S)
 
     def _is_busy(self, row: Row) -> bool:
+        """Return whether it is worth waiting for what somebody has begun."""
         if row.state is not Standing.DISPATCHING or not row.executor or self._lease is None:
             return False
         if row.executor == self._lease.id:
             return is_in_flight(row.key)
-        return not self._lease.is_dead(row.executor)
+        return not (self._lease.is_dead(row.executor) or self._lease.is_replaced(row.executor))
 
     def _must_match(self, order: Order, rows: Mapping[str, Row], *, again: bool) -> None:
         digest = asked_digest(order)

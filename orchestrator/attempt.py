@@ -6,8 +6,9 @@ unknown then, never a guess.
 
 import math
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from orchestrator.adapter import Action, Adapter, Delivery, Effect, ErrorClass, Receipt, failure
@@ -19,8 +20,9 @@ _STEP_S = 0.5
 _MOST_MICRO = 10**15
 """More than this nobody uses in one action."""
 _MOST_CHARS = 1_000
-_in_flight: set[str] = set()
-"""Keys that a thread of this process is at, abandoned ones included."""
+_in_flight: Counter[str] = Counter()
+"""How many threads of this process are at an attempt, abandoned ones included; by its key."""
+_TURN = threading.Lock()
 
 
 class Attempted(NamedTuple):
@@ -43,16 +45,35 @@ class Call(NamedTuple):
     """How long it may take beyond its time before it is given up."""
 
 
+@contextmanager
+def in_flight(key: str) -> Iterator[None]:
+    """Count this thread among those that are at an attempt."""
+    with _TURN:
+        _in_flight[key] += 1
+    try:
+        yield
+    finally:
+        with _TURN:
+            _in_flight[key] -= 1
+            if not _in_flight[key]:
+                del _in_flight[key]
+
+
 def is_in_flight(key: str) -> bool:
-    """Return whether a thread of this process is still at an attempt."""
-    return key in _in_flight
+    """Return whether a thread of this process is still at an attempt; one that only looks for its effect is not."""
+    return _in_flight[key] > 0
 
 
 def performed(call: Call, action: Action) -> Attempted:
     """Return what came of performing an action: its receipt, or what the lack of one means."""
     watch = _Watch(action)
     watched = action._replace(recheck=watch.recheck, is_cancelled=watch.is_cancelled)
-    return _run(call, watch, lambda: call.adapter.perform(watched, call.key), action.timeout_s)
+
+    def perform() -> Receipt:
+        with in_flight(call.key):
+            return call.adapter.perform(watched, call.key)
+
+    return _run(call, watch, perform, action.timeout_s)
 
 
 def reconciled(call: Call, action: Action) -> Receipt | None:
@@ -106,10 +127,8 @@ def _run(call: Call, watch: _Watch, work: Callable[[], object], timeout_s: float
         except BaseException as error:  # noqa: BLE001  # all of it is the adapter's, and becomes a receipt
             answers.append(error)
         finally:
-            _in_flight.discard(call.key)
             has_ended.set()
 
-    _in_flight.add(call.key)
     thread = threading.Thread(target=run, name=f"orch-{call.adapter.name}", daemon=True)
     interrupt: BaseException | None = None
     try:

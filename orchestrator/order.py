@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, Protocol, Self
 from orchestrator.adapter import ErrorClass
 from orchestrator.errors import Exit
 
+TRACKING = "tracking/"
+"""How the names of orders begin that tell of a run: they alone are carried out once it has ended."""
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -136,3 +138,6 @@ class Lease(Protocol):
 
     def is_dead(self, other: str) -> bool:
         """Return whether an executor has certainly ended; one that hangs has not."""
+
+    def is_replaced(self, other: str) -> bool:
+        """Return whether an executor's work was given to others: it may still hang, but begins nothing more."""

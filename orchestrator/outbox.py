@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.adapter import Delivery, ErrorClass, Prepared, Receipt
 from orchestrator.digest import sha256
-from orchestrator.errors import UsageError
+from orchestrator.errors import LedgerError, UsageError
 from orchestrator.ledger.append import append
 from orchestrator.ledger.event import Draft, Event
 from orchestrator.ledger.store import Connection, Ledger
@@ -261,7 +261,13 @@ def _outputs_problem(outputs: Mapping[str, Any]) -> str:
 def _row(row: tuple[Any, ...]) -> Row:
     said = dict(zip(_ROW, row, strict=True))
     said["is_replayable"] = bool(said.pop("replayable"))
-    said |= {"state": Standing(said["state"]), "outputs": json.loads(said["outputs"])}
+    try:
+        said |= {"state": Standing(said["state"]), "outputs": json.loads(said["outputs"])}
+    except (ValueError, TypeError, RecursionError):
+        raise LedgerError(
+            f"what the ledger keeps of {shown(said['name'])} is damaged",
+            advice="`orch ledger verify` says what else is; `orch ledger rebuild` makes it again from the events",
+        ) from None
     return Row(**said)
 
 

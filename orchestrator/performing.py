@@ -5,20 +5,21 @@ request for approvals; so no two processes wait for each other.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from orchestrator import approvals, outbox, outlay, verdict
 from orchestrator.adapter import Action, Delivery, ErrorClass, Receipt, failure
-from orchestrator.attempt import Attempted, Call, is_in_flight, performed, reconciled
+from orchestrator.attempt import Attempted, Call, in_flight, is_in_flight, performed, reconciled
 from orchestrator.decision import Decision
 from orchestrator.errors import LedgerError
 from orchestrator.judge import Judge, is_same
 from orchestrator.ledger.store import Connection, Ledger
-from orchestrator.order import Done, Lease, OnUnknown, State
+from orchestrator.order import TRACKING, Done, Lease, OnUnknown, State
 from orchestrator.outbox import Plan, Row, Standing
 from orchestrator.outlay import Spender, Used
-from orchestrator.record import Beside, Recorder
+from orchestrator.record import GOING_ON, Beside, Recorder
 from orchestrator.task import Task, keeper
 
 _STATUS = ("exit_code", "status")
@@ -27,6 +28,10 @@ _STATUS = ("exit_code", "status")
 
 class Changed(Exception):  # noqa: N818  # no failure: the order is decided anew
     """Something that the decision rests on is not what it was."""
+
+
+class Over(Changed):
+    """The run of the order has ended, so nothing more is done of it."""
 
 
 class Verdict(NamedTuple):
@@ -128,16 +133,12 @@ class Performing:
         for number, target in enumerate(todo):
             if self.is_cancelled():
                 return self._cancelled()
-            try:
-                row = self._dispatched(found, target, reservation_id)
-            except Changed:
-                if reservation_id:
-                    outlay.dropped(self.ledger, reservation_id, self.spender.actor)
-                raise
-            found = found._replace(used=row.request_id)
-            self.lease.check()
-            attempted = performed(self._call(row.key), self._action(target, row, found))
-            self._ended(row, attempted, is_last=number == len(todo) - 1)
+            with ExitStack() as marks:
+                row = self._dispatched(found, target, reservation_id, marks)
+                found = found._replace(used=row.request_id)
+                self.lease.check()
+                attempted = performed(self._call(row.key), self._action(target, row, found))
+                self._ended(row, attempted, is_last=number == len(todo) - 1)
             if attempted.interrupt is not None:
                 raise attempted.interrupt
             if self.lost is not None:
@@ -162,12 +163,21 @@ class Performing:
         evaluation_id = str(found.context["evaluation_id"])
         return outlay.taken(self.ledger, self.spender, self.task.order, evaluation_id, attempt).id
 
-    def _dispatched(self, found: Verdict, target: str, reservation_id: str) -> Row:
+    def _dispatched(self, found: Verdict, target: str, reservation_id: str, marks: ExitStack) -> Row:
         """Record durably that an attempt begins: its approval is used up and its room charged from now on."""
+        try:
+            return self._begun(found, target, reservation_id, marks)
+        except Changed:
+            if reservation_id:
+                outlay.dropped(self.ledger, reservation_id, self.spender.actor)
+            raise
+
+    def _begun(self, found: Verdict, target: str, reservation_id: str, marks: ExitStack) -> Row:
         with self.ledger.store.writing() as connection:
             if reservation_id and not outlay.begun(self.ledger, connection, reservation_id, self.spender.actor):
                 raise Changed("its room in a budget was given back")
             outbox.lock_chain(connection, self.plan.chain)
+            self._must_go_on(connection)
             rows = outbox.rows_of(connection, self.plan.chain, self.plan.name)
             row = rows[target]
             is_free = row.state is not Standing.DELIVERED and (
@@ -176,12 +186,21 @@ class Performing:
             if not (is_free and outbox.lock(connection, row)):
                 raise Changed("another process is at it")
             self._must_hold(connection, found)
+            marks.enter_context(in_flight(row.key))  # before others can see that it was begun
             request_id = self._consumed(connection, found)
             said = {"executor": self.lease.id, "request_id": request_id, "reservation_id": reservation_id}
             outbox.dispatching(self.ledger, connection, self.plan, row, said)
             begun = outbox.row_of(connection, row.key)
         assert begun is not None  # noqa: S101  # it was locked
         return begun
+
+    def _must_go_on(self, connection: Connection) -> None:
+        """Refuse where the run has ended; its chain is locked, so it cannot end before this attempt is recorded."""
+        if not self.plan.run_id or self.plan.name.startswith(TRACKING):
+            return
+        rows = connection.execute("SELECT state FROM runs WHERE id = ?", (self.plan.run_id,))
+        if rows and rows[0][0] not in GOING_ON:
+            raise Over(f"the run {self.plan.run_id} has ended ({rows[0][0]})")
 
     def _must_hold(self, connection: Connection, found: Verdict) -> None:
         facts = found.now.facts

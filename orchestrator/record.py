@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _MOST_INVALID_BYTES = 64 * 1024
 _NEEDS_RECORD = frozenset({Point.TICK, Point.AGENT})
-_GOING_ON = frozenset({"running", "waiting", "cancelling"})
+GOING_ON = frozenset({"running", "waiting", "cancelling"})
 """States of a run that has not ended; one that is cancelled still undoes what it did."""
 
 
@@ -44,6 +44,8 @@ class Run(NamedTuple):
     """What a CI says started it."""
     traceparent: str = ""
     """The caller's W3C trace context."""
+    may_have_ended: bool = False
+    """Whether it is only told of: then it does not matter that it has ended."""
 
 
 class Beside(NamedTuple):
@@ -334,7 +336,7 @@ def _joined(ledger: "Ledger", run: Run) -> Run:
     if not rows:
         return run
     repository, session, state = rows[0]
-    if state not in _GOING_ON:
+    if state not in GOING_ON and not run.may_have_ended:
         raise UsageError(f"the run {run.id} has ended ({state})", advice="name a new run")
     if run.repository and not repository:
         raise UsageError(

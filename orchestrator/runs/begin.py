@@ -14,6 +14,7 @@ from orchestrator.ledger.mask import Mask
 from orchestrator.ledger.store import Ledger
 from orchestrator.names import shown
 from orchestrator.plans.model import Plan
+from orchestrator.runs.journal import payload_of
 from orchestrator.settings import Settings
 
 MODES = ("automated", "manual")
@@ -162,20 +163,15 @@ def started(ledger: Ledger, run_id: str) -> dict[str, Any]:
         UsageError: there is no such run, or it is no plan's.
         LedgerError: it was erased, or is damaged.
     """
-    import json
-
-    sql = """SELECT e.type, p.body FROM events e LEFT JOIN payloads p ON p.event_id = e.id
+    sql = """SELECT e.type, e.header, p.salt, p.body FROM events e LEFT JOIN payloads p ON p.event_id = e.id
              WHERE e.run_id = ? AND e.run_seq = 1"""
     with ledger.store.reading() as connection:
         rows = connection.execute(sql, (run_id,))
     if not rows or rows[0][0] != "orch.run.started":
         raise UsageError(f"there is no run {run_id[:100]!r} in this ledger", advice="`orch runs` lists them")
-    if rows[0][1] is None:
+    if rows[0][3] is None:
         raise LedgerError(f"what the run {run_id} was begun with was erased", advice="it cannot go on; begin a new run")
-    try:
-        said: dict[str, Any] = json.loads(bytes(rows[0][1]))
-    except ValueError as error:
-        raise LedgerError(f"the start of the run {run_id} is damaged", advice="orch ledger verify") from error
+    said = payload_of(*rows[0][1:])
     if not said.get("plan"):
         raise UsageError(f"the run {run_id} is no plan's: nothing of it is executed", advice="`orch runs` lists those")
     return said

@@ -33,10 +33,16 @@ class RunContext(NamedTuple):
     lease: Lease
     segment: int
     """The number of the segment when this was opened."""
-    executor: Executor
+    open_executor: Callable[[], Executor]
+    """Gives `executor`; opened when it is needed first."""
     open_gate: Callable[[], Executor]
-    """Gives `gate`; opened when it is needed first."""
+    """Gives `gate`, likewise."""
     journal: Journal
+
+    @property
+    def executor(self) -> Executor:
+        """Who carries the orders out. Raises as `open_context`."""
+        return self.open_executor()
 
     @property
     def gate(self) -> Executor:
@@ -55,13 +61,43 @@ class RunContext(NamedTuple):
 
 
 def open_context(
-    settings: Settings, run_id: str, *, ledger: Ledger, lease: Lease, root: Path | None = None
+    settings: Settings,
+    run_id: str,
+    *,
+    ledger: Ledger,
+    lease: Lease,
+    root: Path | None = None,
+    may_have_ended: bool = False,
 ) -> RunContext:
     """Return an open run as it was recorded; `root` is this machine's folder where it is another than it was begun in.
+
+    Of one that `may_have_ended` nothing is carried out once it has, but the orders that tell of it.
 
     Raises:
         UsageError: there is no such run, it is no plan's, it has ended, or its folder is not there.
         PackError: a pack is wrong.
+        DecisionError: there is no engine to trust.
+        LedgerError: what is recorded of it is erased, or does not fit together.
+    """
+    context = known_context(settings, run_id, ledger=ledger, lease=lease, root=root, may_have_ended=may_have_ended)
+    context = context._replace(root=real_root(context.root))
+    ledger = context.executor.ledger or ledger  # its mask knows the operator's secrets
+    return context._replace(ledger=ledger, journal=context.journal._replace(ledger=ledger))
+
+
+def known_context(
+    settings: Settings,
+    run_id: str,
+    *,
+    ledger: Ledger,
+    lease: Lease,
+    root: Path | None = None,
+    may_have_ended: bool = False,
+) -> RunContext:
+    """Return what `open_context` does, of a run that perhaps cannot be carried out here: its executor says why then.
+
+    Raises:
+        UsageError: there is no such run, or it is no plan's.
         LedgerError: what is recorded of it is erased, or does not fit together.
     """
     said = started(ledger, run_id)
@@ -73,18 +109,17 @@ def open_context(
         said["subject"],
         said["trigger"],
         event=said["event"],
+        may_have_ended=may_have_ended,
     )
     settings = settings._replace(run_packs=(), delegation=tuple(said["delegation"]), repository=run.repository)
-    place = real_root(root or Path(said["root"]))
+    place = root or Path(said["root"])
     packs = tuple(said["run_packs"])
 
     def opened(packs: Sequence[Mapping[str, str]]) -> Executor:
         return Executor.open(
-            settings, run, root=place, ledger=ledger, lease=lease, facts=said["facts"], run_packs=packs
+            settings, run, root=real_root(place), ledger=ledger, lease=lease, facts=said["facts"], run_packs=packs
         )
 
-    executor = opened(packs)
-    ledger = executor.ledger or ledger  # its mask knows the operator's secrets
     journal = Journal(ledger, lease, run_id, run.subject, run.repository or "", tuple(one.id for one in plan.phases))
     return RunContext(
         run_id=run_id,
@@ -97,7 +132,7 @@ def open_context(
         ledger=ledger,
         lease=lease,
         segment=journal.standing().segment,
-        executor=executor,
+        open_executor=cache(lambda: opened(packs)),
         open_gate=cache(lambda: opened((*packs, gate_pack(plan.approvals)))),
         journal=journal,
     )

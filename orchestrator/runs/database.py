@@ -18,7 +18,7 @@ from dbos._utils import GlobalParams
 
 from orchestrator.errors import LedgerError
 from orchestrator.ledger.store import Ledger
-from orchestrator.runs.executors import SCHEMA, make_table
+from orchestrator.runs.executors import SCHEMA, advice_on, make_table
 
 if TYPE_CHECKING:
     import psycopg
@@ -78,8 +78,7 @@ def connect(ledger: Ledger, most: int) -> sqlalchemy.Engine:
         raw.close()
     except (OSError, sqlite3.Error) as error:
         raise LedgerError(
-            f"the engine's database {str(file)!r} cannot be used: {error}",
-            advice="see that the ledger's folder can be written and has room; without runs it may be removed",
+            f"the engine's database {str(file)!r} cannot be used: {error}", advice=advice_on(error, FILE)
         ) from error
     return sqlalchemy.create_engine(
         "sqlite://", creator=lambda: _opened(file), poolclass=sqlalchemy.QueuePool, pool_size=most, max_overflow=0
@@ -144,14 +143,19 @@ def told(what: str) -> Iterator[None]:
     try:
         yield
     except sqlalchemy.exc.DBAPIError as error:
-        text = " ".join(str(error.orig).split())
-        denied = "permission denied" in text
-        raise LedgerError(
-            f"{what}: the engine's database cannot be used: {text}",
-            advice="run `orch ledger init` with the owner's URL, naming this role with --writer"
-            if denied
-            else "see that the ledger's place can be reached and written",
-        ) from error
+        raise unusable(what, error) from error
+
+
+def unusable(what: str, error: sqlalchemy.exc.DBAPIError) -> LedgerError:
+    """Return what its database raised as an error of ours."""
+    text = " ".join(str(error.orig).split())
+    if isinstance(error.orig, sqlite3.Error):
+        advice = advice_on(error.orig, FILE)
+    elif "permission denied" in text:
+        advice = "run `orch ledger init` with the owner's URL, naming this role with --writer"
+    else:
+        advice = "see that the ledger's place can be reached and written"
+    return LedgerError(f"{what}: the engine's database cannot be used: {text}", advice=advice)
 
 
 def prepare_at(url: str | None, writers: Sequence[str]) -> None:

@@ -55,6 +55,11 @@ class Work(NamedTuple):
     """Whose it is, or was; "" while it waits in a queue."""
     queue: str
 
+    @property
+    def segment(self) -> int:
+        """Of the run, from 0."""
+        return int(self.id.split("/")[1])
+
 
 class Options(NamedTuple):
     """How this process takes part."""
@@ -150,6 +155,9 @@ class Engine:
             raise Stopped from error
         except OrchError as error:
             self._later(work_id, error)
+            raise Stopped from error
+        except sqlalchemy.exc.DBAPIError as error:
+            self._later(work_id, database.unusable("a phase cannot go on", error))
             raise Stopped from error
         except Exception as error:
             self._later(work_id, OrchError(f"unexpected {type(error).__name__}: {error}"))

@@ -4,6 +4,7 @@ The lock goes with the process at once; the row tells that it hung. On SQLite: f
 ledger's folder; on PostgreSQL: a session's advisory lock and a table in the schema `orch_engine`.
 """
 
+import errno
 import fcntl
 import os
 import re
@@ -28,6 +29,9 @@ FOLDER = "executors"
 FILE = "executors.db"
 _ID = re.compile(r"[a-z0-9][a-z0-9.-]{0,180}")
 _WAIT_S = 10.0
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
+"""What SQLite says of a file that is none of its own, or not as it was made."""
+_NO_FILE = frozenset({errno.EISDIR, errno.ELOOP})
 _LIVE, _LOST = "live", "lost"
 _TABLE = "CREATE TABLE IF NOT EXISTS executors (id TEXT PRIMARY KEY, beat BIGINT NOT NULL, state TEXT NOT NULL)"
 _SESSION = """
@@ -55,6 +59,14 @@ class Beat(NamedTuple):
     """How long ago that was; a wait of the whole machine counts, too."""
     is_lost: bool
     """Its work was given to others; it may do nothing more."""
+
+
+def advice_on(error: OSError | sqlite3.Error, name: str) -> str:
+    """Return what to do about a file beside the ledger that cannot be used; none of them holds any record."""
+    is_damaged = getattr(error, "sqlite_errorcode", None) in _DAMAGED or getattr(error, "errno", None) in _NO_FILE
+    if is_damaged:
+        return f"end every worker and move {name}, {name}-wal and {name}-shm away: runs go on by what the ledger says"
+    return "see that the ledger's folder can be written and has room"
 
 
 class Executors(Protocol):
@@ -195,8 +207,7 @@ class FolderExecutors:
             yield
         except (OSError, sqlite3.Error) as error:
             raise LedgerError(
-                f"the register of executors {str(self._file)!r} cannot be used: {error}",
-                advice="see that the ledger's folder can be written and has room",
+                f"the register of executors {str(self._file)!r} cannot be used: {error}", advice=advice_on(error, FILE)
             ) from error
 
 

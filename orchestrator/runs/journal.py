@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.errors import LedgerError, UsageError
 from orchestrator.ledger.append import append
-from orchestrator.ledger.event import Draft
+from orchestrator.ledger.event import Draft, data_hash, parse_header
 from orchestrator.ledger.store import Connection, Ledger
 from orchestrator.order import Lease
 
@@ -19,9 +19,9 @@ _PHASES = "SELECT phase, state, attempt, error_class, reason, ended_at FROM phas
 _PLACES = """SELECT subject, max(run_seq) FROM events
 WHERE run_id = ? AND type IN ('orch.phase.started', 'orch.phase.waiting') GROUP BY subject"""
 _LAST = "SELECT run_seq, time FROM events WHERE run_id = ? AND type = ? ORDER BY run_seq DESC LIMIT 1"
-_SAID = """SELECT e.subject, e.time, p.body FROM events e LEFT JOIN payloads p ON p.event_id = e.id
+_SAID = """SELECT e.subject, e.time, e.header, p.salt, p.body FROM events e LEFT JOIN payloads p ON p.event_id = e.id
 WHERE e.run_id = ? AND e.type = ? ORDER BY e.run_seq"""
-_SAID_LAST = """SELECT p.body FROM events e LEFT JOIN payloads p ON p.event_id = e.id
+_SAID_LAST = """SELECT e.header, p.salt, p.body FROM events e LEFT JOIN payloads p ON p.event_id = e.id
 WHERE e.run_id = ? AND e.type = ? ORDER BY e.run_seq DESC LIMIT 1"""
 _LOCK = "UPDATE runs SET state = state WHERE id = ? AND state IN ('running', 'waiting', 'cancelling')"
 
@@ -104,26 +104,56 @@ def said(connection: Connection, run_id: str, kind: str) -> list[tuple[str, str,
     """Return subject, time and payload of every event of a type in a run's chain, in order.
 
     Raises:
-        LedgerError: one was erased, so what it said is not known.
+        LedgerError: one is not there any more, or not as it was recorded.
     """
     found = []
-    for subject, time, body in connection.execute(_SAID, (run_id, kind)):
+    for subject, time, header, salt, body in connection.execute(_SAID, (run_id, kind)):
         if body is None:
             raise LedgerError(f"what an event {kind} of the run {run_id} says is not there any more", advice=VERIFY)
-        found.append((str(subject), str(time), payload_of(body)))
+        found.append((str(subject), str(time), payload_of(header, salt, body)))
     return found
 
 
 def last_said(connection: Connection, run_id: str, kind: str) -> dict[str, Any]:
-    """Return the payload of a run's last event of a type; {} where there is none, or it was erased."""
+    """Return the payload of a run's last event of a type; {} where there is none, or it was erased.
+
+    Raises:
+        LedgerError: it is not as it was recorded.
+    """
     rows = connection.execute(_SAID_LAST, (run_id, kind))
-    return payload_of(rows[0][0]) if rows and rows[0][0] is not None else {}
+    return payload_of(*rows[0]) if rows and rows[0][2] is not None else {}
 
 
-def payload_of(body: Any) -> dict[str, Any]:  # noqa: ANN401  # bytes or a buffer, as the database gives them
-    """Return a payload as it is stored."""
-    value: dict[str, Any] = json.loads(bytes(body))
+def payload_of(header: Any, salt: Any, body: Any) -> dict[str, Any]:  # noqa: ANN401  # bytes or buffers, as the database gives them
+    """Return a payload as it was recorded: a run goes on by nothing else.
+
+    Raises:
+        LedgerError: it is not what its event's header names.
+    """
+    value: dict[str, Any] = {}
+    try:
+        is_whole = parse_header(bytes(header)).get("datahash") == data_hash(bytes(salt), bytes(body))
+        value = json.loads(bytes(body))
+    except (ValueError, RecursionError):
+        is_whole = False
+    if not is_whole:
+        raise LedgerError("what an event of this run says is not what was recorded", advice=VERIFY)
     return value
+
+
+def listed(text: object) -> tuple[Mapping[str, Any], ...]:
+    """Return a list of objects as a projected column keeps it.
+
+    Raises:
+        LedgerError: the column holds something else.
+    """
+    try:
+        value = json.loads(str(text))
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise LedgerError("what the ledger keeps of a run for searching is damaged", advice=VERIFY)
+    return tuple(value)
 
 
 def waits(connection: Connection, run_id: str) -> dict[str, tuple[Mapping[str, Any], ...]]:

@@ -70,6 +70,10 @@ class HeldLease:
         with self._turn:
             return self.executors.is_dead(other)
 
+    def is_replaced(self, other: str) -> bool:
+        """Return whether another executor's work was given to others: nothing more comes of what it began."""
+        return any(beat.is_lost for beat in self.beats() if beat.id == other)
+
     def beats(self) -> list[Beat]:
         """Return how every executor of the ledger was last seen."""
         with self._turn:

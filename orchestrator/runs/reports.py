@@ -53,12 +53,17 @@ def write(ledger: Ledger, run_id: str, root: Path, folder: str | None = None) ->
         return ()
     said = report(seen, as_of)
     files = dict(_files(said, PurePosixPath(place)))
-    for path, data in files.items():
-        inside.write(root, path, data)
     state = str(PurePosixPath(place).parent / STATE_FILE)
     if not _is_newer(inside.read(root, state), said):
         inside.write(root, state, _json(said))
+    for path, data in files.items():  # the last of them is what `has_final` looks for
+        inside.write(root, path, data)
     return (*files, state)
+
+
+def has_final(root: Path, folder: str, run_id: str) -> bool:
+    """Return whether the last file that is written of a run lies there."""
+    return (root / folder / _final(run_id)).is_file()
 
 
 def report_of(ledger: Ledger, run_id: str) -> dict[str, Any]:
@@ -176,7 +181,11 @@ def _files(said: dict[str, Any], folder: PurePosixPath) -> Iterator[tuple[str, b
         from orchestrator.prose import rendered
 
         yield str(folder / f"final_report_{run_id}.json"), _json(said)
-        yield str(folder / f"final_report_{run_id}.md"), rendered("final_report.md.j2", report=said).encode()
+        yield str(folder / _final(run_id)), rendered("final_report.md.j2", report=said).encode()
+
+
+def _final(run_id: str) -> str:
+    return f"final_report_{run_id}.md"
 
 
 def _json(said: dict[str, Any]) -> bytes:

@@ -1,6 +1,5 @@
 """How a run stands, read from the ledger in one transaction. For people and programs; changes nothing."""
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ FROM phases WHERE run_id = ?"""
 _ACTIONS = """
 SELECT a.name, a.target, a.action, a.state, a.attempt, a.at, a.reference, a.detail, a.error_class, e.outcome
 FROM actions a LEFT JOIN events e ON e.id = a.evaluation_id WHERE a.chain = ? ORDER BY a.name, a.target"""
-_STARTED = """SELECT p.body FROM events e LEFT JOIN payloads p ON p.event_id = e.id
+_STARTED = """SELECT e.header, p.salt, p.body FROM events e LEFT JOIN payloads p ON p.event_id = e.id
 WHERE e.run_id = ? AND e.type = 'orch.run.started' ORDER BY e.run_seq LIMIT 1"""
 _OF_OUTCOME = {"deny": "denied", "pending": "waiting"}
 _WORST = ("delivered", "planned", "dispatching", "retryable", "permanent", "unknown")
@@ -151,7 +150,7 @@ def snapshot(ledger: Ledger, run_id: str) -> Snapshot:
         phases = _phases(connection, run_id, plan) if plan is not None else ()
         ended = journal.last_said(connection, run_id, "orch.run.ended") if run["ended_at"] else {}
         asked = journal.last_said(connection, run_id, "orch.run.cancelling")
-    waits = tuple(json.loads(run.pop("waiting_for"))) or tuple(one for phase in phases for one in phase.waiting_for)
+    waits = journal.listed(run.pop("waiting_for")) or tuple(one for phase in phases for one in phase.waiting_for)
     exit_code = int(Exit.PENDING) if run["state"] == "waiting" else None
     if run["ended_at"]:
         exit_code = int(ended.get("exit_code", Exit.OK if run["state"] in {"succeeded", "ended"} else Exit.FAILED))
@@ -176,7 +175,7 @@ def _plain(many: tuple[Mapping[str, Any], ...]) -> list[dict[str, Any]]:
 
 def _started(connection: Connection, run_id: str) -> dict[str, Any]:
     rows = connection.execute(_STARTED, (run_id,))
-    return journal.payload_of(rows[0][0]) if rows and rows[0][0] is not None else {}
+    return journal.payload_of(*rows[0]) if rows and rows[0][2] is not None else {}
 
 
 def _phases(connection: Connection, run_id: str, plan: Plan) -> tuple[PhaseState, ...]:
@@ -213,7 +212,7 @@ def _phase(
         reason=reason,
         needs=phase.needs,
         steps=steps,
-        criteria=tuple(json.loads(criteria)),
+        criteria=journal.listed(criteria),
         waiting_for=waits if state == "waiting" else (),
     )
 

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from orchestrator.errors import OrchError
 from orchestrator.ledger import read
 from orchestrator.ledger.event import Event
-from orchestrator.ledger.store import Connection
+from orchestrator.ledger.store import Connection, Ledger
 from orchestrator.names import shown
-from orchestrator.order import Done, Order, State
+from orchestrator.order import TRACKING, Done, Order, State
 from orchestrator.plans.model import Tracking
 from orchestrator.plans.values import filled
 from orchestrator.prose import rendered
@@ -25,9 +25,7 @@ from orchestrator.runs.context import RunContext
 from orchestrator.runs.lease import LeaseLost
 from orchestrator.runs.reports import report_of
 
-PREFIX = "tracking/"
-"""How the names of tracking's orders begin."""
-_ISSUE, _END = f"{PREFIX}issue", f"{PREFIX}end"
+_ISSUE, _STATUS, _END = f"{TRACKING}issue", f"{TRACKING}status/", f"{TRACKING}end"
 _TIMEOUT_S = 60.0
 _OVER = frozenset({State.DELIVERED, State.PERMANENT})
 _TOLD = frozenset({"passed", "failed", "waiting", "compensated"})
@@ -73,6 +71,23 @@ def follow(context: RunContext) -> dict[str, Any]:
         return Tracked(None).to_json()
     with _TURNS[hash(context.run_id) % len(_TURNS)]:
         return _Follower(context, context.plan.tracking).follow().to_json()
+
+
+def is_over(ledger: Ledger, run_id: str) -> bool:
+    """Return whether nothing is left to tell of a run that has ended.
+
+    Raises:
+        LedgerError: the ledger cannot be read.
+    """
+    with ledger.store.reading() as connection:
+        states = {str(name): str(state) for name, state in connection.execute(_DONE, (run_id,))}
+    if states.get(_ISSUE) == "permanent":
+        return True
+    return _END in states and all(
+        state in _OVER
+        for name, state in states.items()
+        if not name.startswith(_STATUS)  # a later one says more
+    )
 
 
 class _Follower:
@@ -155,7 +170,7 @@ class _Follower:
             yield self._order(moment.name, "comment", number=number, body=body)
         for one in given:
             body = rendered("tracking_approval.md.j2", request=one)
-            yield self._order(f"{PREFIX}approval/{one['id']}", "comment", number=number, body=body)
+            yield self._order(f"{TRACKING}approval/{one['id']}", "comment", number=number, body=body)
 
     def _standing(self, number: int) -> Iterator[Order]:
         """Yield the issue's table as it stands now; at the end the issue is closed with it."""
@@ -165,7 +180,7 @@ class _Follower:
         if report["is_final"]:
             yield self._order(_END, "update_issue", number=number, body=body, state="closed")
         else:
-            name = f"{PREFIX}status/{report['as_of']['event']}"
+            name = f"{_STATUS}{report['as_of']['event']}"
             yield self._order(name, "update_issue", number=number, body=body)
 
 
@@ -180,7 +195,7 @@ class _Moment(NamedTuple):
     @property
     def name(self) -> str:
         """The name of its order."""
-        return f"{PREFIX}phase/{self.phase}/{self.state}/{self.segment}"
+        return f"{TRACKING}phase/{self.phase}/{self.state}/{self.segment}"
 
     def said(self, context: RunContext) -> dict[str, Any]:
         """Return what its comment says."""

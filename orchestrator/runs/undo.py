@@ -13,7 +13,7 @@ from orchestrator.runs.step import Walk, run_steps
 
 _AT_WORK: set[tuple[str, str]] = set()
 _TURN = threading.Lock()
-_CLAIM = """SELECT e.run_seq, p.body FROM events e JOIN payloads p ON p.event_id = e.id
+_CLAIM = """SELECT e.run_seq, e.header, p.salt, p.body FROM events e JOIN payloads p ON p.event_id = e.id
 WHERE e.run_id = ? AND e.type = 'orch.run.compensating' ORDER BY e.run_seq DESC LIMIT 1"""
 
 
@@ -76,7 +76,7 @@ def _claim(context: RunContext) -> bool:
         now = journal.standing(connection, context.run_id, context.journal.phases)
         rows = connection.execute(_CLAIM, (context.run_id,))
         if rows and int(rows[0][0]) > now.resumed_place:
-            claimed_by = str(journal.payload_of(rows[0][1]).get("executor"))
+            claimed_by = str(journal.payload_of(*rows[0][1:]).get("executor"))
             if claimed_by == context.lease.id:
                 return True
             if not context.lease.is_dead(claimed_by):

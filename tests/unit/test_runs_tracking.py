@@ -9,10 +9,13 @@ from github_rest import Fault
 from github_server import GitHubServer
 from run_world import Hurried, World, does, world_in
 
+from orchestrator.errors import UsageError
 from orchestrator.ledger.store import Ledger
-from orchestrator.runs.context import RunContext
+from orchestrator.order import Order
+from orchestrator.runs.context import RunContext, open_context
+from orchestrator.runs.lease import open_lease
 from orchestrator.runs.phase import run_phase
-from orchestrator.runs.tracking import follow
+from orchestrator.runs.tracking import follow, is_over
 from orchestrator.runs.walk import ready, settle, start_segment
 
 PLAN = """apiVersion: orch/v1
@@ -274,3 +277,30 @@ def test_a_context_is_enough(world: World) -> None:
     with world.context() as context:
         assert isinstance(context, RunContext)
         assert follow(context) == {"issue": None, "url": "", "done": [], "problems": []}
+
+
+def test_a_run_that_ended_before_it_was_told_of_is_told_of_once(world: World, github: GitHubServer) -> None:
+    world.begin(TWO, plan=PLAN)
+    assert world.go() == "succeeded"
+    assert (github.issues, is_over(world.ledger, "r1")) == ([], False)
+
+    for _ in range(2):
+        with open_lease(world.ledger) as lease:
+            follow(open_context(world.settings, "r1", ledger=world.ledger, lease=lease, may_have_ended=True))
+
+    assert is_over(world.ledger, "r1")
+    assert [issue["state"] for issue in github.issues] == ["closed"]
+    assert github.effects == {"issue.created": 1, "issue.updated": 1, "comment.created": 2}
+
+
+def test_in_a_run_that_has_ended_nothing_is_done_but_told(world: World, github: GitHubServer) -> None:
+    world.begin(TWO, plan=PLAN)
+    world.go()
+    late = Order("two/late", "create_issue", {"title": "Late", "repository": "acme/web"}, adapter="github")
+
+    with open_lease(world.ledger) as lease:
+        context = open_context(world.settings, "r1", ledger=world.ledger, lease=lease, may_have_ended=True)
+        with pytest.raises(UsageError, match=r"the run r1 has ended \(succeeded\)"):
+            context.executor.act(late)
+
+    assert github.issues == []
