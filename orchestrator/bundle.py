@@ -38,6 +38,7 @@ from the token."""
 
 DATA, MANIFEST, SIGNATURES = "data.json", ".manifest", ".signatures.json"
 
+_LIBRARY = "orch/"
 _UNFILLED = "sha256:" + "0" * 64
 """Stands in `data.policy.digest` while the policy digest is computed."""
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -76,6 +77,16 @@ class BundleContents:
         """Whether a signature lies in it. Says nothing about whose, or whether it holds: see `verify`."""
         return SIGNATURES in self.files
 
+    @property
+    def library(self) -> dict[str, bytes]:
+        """The fixed Rego library that it was built with, by path."""
+        return {name: text for name, text in self.modules.items() if name.startswith(_LIBRARY)}
+
+    @property
+    def own_modules(self) -> dict[str, bytes]:
+        """The hand-written modules of its packs, by path."""
+        return {name: text for name, text in self.modules.items() if not name.startswith(_LIBRARY)}
+
 
 def build(policy: Mapping[str, Any], modules: Mapping[str, bytes], *, library: Path | None = None) -> Built:
     """Return the bundle of `policy` (what becomes `data.policy`), the fixed library and hand-written `modules`.
@@ -88,7 +99,7 @@ def build(policy: Mapping[str, Any], modules: Mapping[str, bytes], *, library: P
         DecisionError: a module's name is no such path, the library is missing, or the bundle gets too large to be read.
         ValueError: `policy` holds what JSON cannot say.
     """
-    files = _library(library or place.resource("rego"))
+    files = library_in(library or place.resource("rego"))
     for name, text in modules.items():
         if not name.startswith("packs/") or not _MODULE.fullmatch(name):
             raise DecisionError(f"a module cannot be bundled as {name!r:.200}; expected packs/<pack>/<name>.rego")
@@ -234,7 +245,12 @@ def _tar(files: Mapping[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-def _library(rego: Path) -> dict[str, bytes]:
+def library_in(rego: Path) -> dict[str, bytes]:
+    """Return the fixed Rego library in a folder by its paths in a bundle; its tests are left out.
+
+    Raises:
+        DecisionError: there is none, or it cannot be read.
+    """
     try:
         found = {
             path.relative_to(rego).as_posix(): path.read_bytes()

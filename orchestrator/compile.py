@@ -61,6 +61,7 @@ def compile_packs(pack_set: PackSet) -> Compiled:
         "actions": _actions(),
         "stages": [stage for pack in packs for stage in pack.declared_stages],
         "declared": sorted({action for pack in packs for action in pack.declared_actions}),
+        "meters": sorted({meter for pack in packs for meter in pack.declared_meters}),
         "roster": {
             entry.name: {
                 "roles": sorted(entry.roles),

@@ -174,10 +174,10 @@ def _known(
 
 
 def _digest(gathered: Gathered) -> str:
-    """Return what tells whether the packs are others; a bundle is told by its bytes."""
+    """Return what tells whether the packs are others; a bundle is told by its bytes, beside those of a run."""
     if gathered.bundle is None:
         return gathered.digest
     try:
-        return sha256(gathered.bundle.read_bytes())
+        return f"{sha256(gathered.bundle.read_bytes())} {gathered.digest}"
     except OSError as error:
         raise UsageError(f"the bundle {str(gathered.bundle)!r} cannot be read: {error.strerror}") from error

@@ -15,9 +15,11 @@ from orchestrator.digest import sha256
 from orchestrator.engine import Engine, OneShotEngine
 from orchestrator.errors import DecisionError, PackError, Problem, UsageError
 from orchestrator.settings import Settings
-from orchestrator.sources import Gathered, gather, read_pack_set
+from orchestrator.sources import Gathered, gather, read_layers, read_pack_set
 
 if TYPE_CHECKING:
+    from orchestrator.bundle import BundleContents
+    from orchestrator.compile import Compiled
     from orchestrator.model import PackSet
 
 
@@ -91,7 +93,7 @@ def load_gathered(gathered: Gathered, settings: Settings, *, one_shot: bool = Fa
             f"{settings.origin('verification_key')} wants a signature, and folders of packs carry none",
             advice="name a bundle: `orch policy build` and `orch policy sign` make one",
         )
-    prepared = _prepared_bundle(gathered.bundle, settings) if gathered.bundle else _prepared(gathered)
+    prepared = _prepared_bundle(gathered.bundle, gathered, settings) if gathered.bundle else _prepared(gathered)
     return Loaded(
         engine=_engine(prepared, settings, one_shot=one_shot),
         digest=prepared.digest,
@@ -130,9 +132,13 @@ def _engine(prepared: _Prepared, settings: Settings, *, one_shot: bool) -> Engin
 
 
 def _prepared(gathered: Gathered) -> _Prepared:
-    folder = place.private_dir(place.private_dir(place.cache_dir()) / "policies")
-    name = gathered.digest.removeprefix("sha256:")
+    folder, name = _folder(), gathered.digest.removeprefix("sha256:")
     return _cached(folder, name) or _compiled(folder, name, read_pack_set(gathered))
+
+
+def _folder() -> Path:
+    """Return where compiled policies are kept."""
+    return place.private_dir(place.private_dir(place.cache_dir()) / "policies")
 
 
 def _cached(folder: Path, name: str) -> _Prepared | None:
@@ -148,9 +154,24 @@ def _cached(folder: Path, name: str) -> _Prepared | None:
 
 
 def _compiled(folder: Path, name: str, pack_set: "PackSet") -> _Prepared:
-    data, digest, policy = compiled_bundle(pack_set)
+    from orchestrator.compile import compile_packs
+
+    return _kept(folder, name, compile_packs(pack_set), pack_set.warnings)
+
+
+def _attached(folder: Path, name: str, contents: "BundleContents", gathered: Gathered) -> _Prepared:
+    """Return the policy of a bundle that is trusted already and of packs of a run beside it."""
+    from orchestrator.attach import attached
+
+    both = attached(contents, read_layers(gathered)[2])
+    return _kept(folder, name, both.compiled, both.warnings)
+
+
+def _kept(folder: Path, name: str, compiled: "Compiled", warnings: Iterable[str]) -> _Prepared:
+    """Return a compiled policy once it is in the cache."""
+    data, digest, policy = _checked(compiled)
     bundle = folder / f"{digest.removeprefix('sha256:')}.tar.gz"
-    known = _said(digest, policy, pack_set.warnings)
+    known = _said(digest, policy, warnings)
     _write(bundle, data)
     _write(folder / f"{name}.json", json.dumps(known).encode())
     return _Prepared.of(bundle, known)
@@ -176,11 +197,15 @@ def compiled_bundle(pack_set: "PackSet") -> tuple[bytes, str, dict[str, Any]]:
     Raises:
         PackError: the engine does not accept a pattern or a module.
     """
-    from orchestrator import opa
-    from orchestrator.bundle import build
     from orchestrator.compile import compile_packs
 
-    compiled = compile_packs(pack_set)
+    return _checked(compile_packs(pack_set))
+
+
+def _checked(compiled: "Compiled") -> tuple[bytes, str, dict[str, Any]]:
+    from orchestrator import opa
+    from orchestrator.bundle import build
+
     engine = opa.find()
     if wrong := engine.check_patterns(compiled.patterns):
         raise PackError(
@@ -212,15 +237,20 @@ def _check_modules(engine: Any, data: bytes) -> None:  # noqa: ANN401  # opa.Opa
         )
 
 
-def _prepared_bundle(path: Path, settings: Settings) -> _Prepared:
-    """A bundle is trusted by its signature where a key is set, else by its place. Its copy in the cache is run."""
+def _prepared_bundle(path: Path, gathered: Gathered, settings: Settings) -> _Prepared:
+    """A bundle is trusted by its signature where a key is set, else by its place. Its copy in the cache is run.
+
+    With packs of a run beside it, what is run is made of both, once the bundle is trusted.
+    """
     from orchestrator import bundle
 
     data = _read(path)
     if settings.verification_key:
         bundle.verify(data, _read(Path(settings.verification_key)))
-    contents = bundle.read(data)
-    folder = place.private_dir(place.private_dir(place.cache_dir()) / "policies")
+    contents, folder = bundle.read(data), _folder()
+    if gathered.runs:
+        name = sha256(f"{sha256(data)} {gathered.digest}".encode()).removeprefix("sha256:")
+        return _cached(folder, name) or _attached(folder, name, contents, gathered)
     copy = folder / f"{sha256(data).removeprefix('sha256:')}.tar.gz"
     if not copy.is_file():
         _write(copy, data)

@@ -52,9 +52,9 @@ class Gathered(NamedTuple):
     claims: tuple[str, ...] = ()
     """What nobody vouches for, each a short phrase: packs that a working tree brought. Any makes decisions claimed."""
     bundle: Path | None = None
-    """A bundle instead of all the above."""
+    """A bundle instead of the organisation's and the repository's packs; packs of a run may stand beside it."""
     digest: str = ""
-    """Over everything here, and over the code that compiles it; nothing else changes what comes out."""
+    """Over everything here and the code that compiles it; nothing else changes what comes out but a bundle's bytes."""
     notes: tuple[str, ...] = ()
     """What the operator should know, a line each, for stderr."""
     places: tuple[str, ...] = ()
@@ -94,19 +94,17 @@ def gather(
     the settings, `run_packs` are added to theirs, and `run_texts`: name and bytes of packs that a run began with.
 
     Raises:
-        UsageError: no packs anywhere, a place that is not there or cannot be read, a bundle beside other packs.
+        UsageError: no packs anywhere, a place that is not there or cannot be read, a bundle beside packs not of a run.
         PackError: a pack is too large, or the repository's `orch.yaml` is wrong.
     """
     reader = _Reader(cwd or place.here(), base_commit)
     all_runs = (*settings.run_packs, *(os.fspath(name) for name in run_packs))
     known = repository or settings.repository
-    bundles = [name for name in settings.packs if _is_bundle(reader.cwd / name)]
-    if bundles:
-        return _bundle(bundles, settings.packs, (*all_runs, *(name for name, _ in run_texts)), reader)
-    org = [file for name in settings.packs for file in reader.packs(name)]
+    bundle = _bundle(settings.packs, reader)
+    org = [] if bundle else [file for name in settings.packs for file in reader.packs(name)]
     runs = [*(tuple(reader.run_pack(name)) for name in all_runs), *((one,) for one in run_texts)]
-    repo = reader.repository_packs(settings.repository_packs)
-    if not (org or repo or runs):
+    repo = [] if bundle else reader.repository_packs(settings.repository_packs)
+    if not (bundle or org or repo or runs):
         message = "there are no packs, so nothing can be allowed"
         raise UsageError(message, advice=_ADVICE)
     found = Gathered(
@@ -116,10 +114,11 @@ def gather(
         modules=reader.modules,
         repository=known.lower() if known else None,
         claims=tuple(reader.claims),
+        bundle=bundle,
         notes=tuple(reader.notes),
         places=tuple(reader.places),
     )
-    return found._replace(digest=_digest(found))
+    return found if bundle and not runs else found._replace(digest=_digest(found))
 
 
 def read_layers(gathered: Gathered) -> "tuple[Loaded, Loaded, list[Loaded]]":
@@ -162,13 +161,19 @@ def read_pack_set(gathered: Gathered) -> "PackSet":
     return link(org, repo, runs, repository=gathered.repository, is_claimed=gathered.is_claimed)
 
 
-def _bundle(bundles: list[str], packs: Sequence[str], runs: Sequence[str], reader: "_Reader") -> Gathered:
-    if len(packs) > 1 or runs:
-        message = f"the bundle {shown(bundles[0])} stands beside other packs; expected it alone"
+def _bundle(packs: Sequence[str], reader: "_Reader") -> Path | None:
+    """Return where the bundle lies that the operator named; None where folders and files of packs are named."""
+    name = next((name for name in packs if _is_bundle(reader.cwd / name)), None)
+    if name is None:
+        return None
+    if len(packs) > 1:
+        message = f"the bundle {shown(name)} stands beside other packs of the organisation; expected it alone"
         raise UsageError(message, advice="build one bundle of all of them: orch policy build")
-    path = reader.bundle(bundles[0])
-    note = f"{bundles[0]} decides alone; packs of the repository are not part of it"
-    return Gathered(bundle=path, notes=(note,) if reader.has_repository_packs() else (), places=(f"org: {bundles[0]}",))
+    path = reader.bundle(name)
+    reader.places.append(f"org: {name}")
+    if reader.has_repository_packs():
+        reader.notes.append(f"{name} decides alone; packs of the repository are not part of it")
+    return path
 
 
 def _is_bundle(path: Path) -> bool:

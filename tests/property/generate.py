@@ -108,6 +108,11 @@ def trial_pack(chance: Random) -> Pack:
     return replace(made, rules=rules, default=default, enforcement=dict.fromkeys(Point, Mode.WARN))
 
 
+def run_pack(chance: Random) -> Pack:
+    """Return one more pack of a run, named as none of a set is."""
+    return replace(_pack(chance, Layer.RUN, 0), name="more")
+
+
 def _rule(chance: Random, name: str, *, is_org: bool) -> Rule:
     effects = (Effect.DENY, Effect.REQUIRE, Effect.REQUIRE, Effect.ALLOW, Effect.ALLOW)
     effect = chance.choice(effects + ((Effect.DELEGATE,) if is_org else ()))

@@ -336,15 +336,39 @@ def test_a_bundle_stands_alone(org: Path, tmp_path: Path) -> None:
     found = gather(Settings(packs=("policy.tar.gz",)), cwd=tmp_path)
 
     assert found.bundle == tmp_path / "policy.tar.gz"
-    write(tmp_path, "r.yaml", PACK % "r")
-    for settings in (
-        Settings(packs=("policy.tar.gz", "org")),
-        Settings(packs=("policy.tar.gz",), run_packs=("r.yaml",)),
-    ):
-        with pytest.raises(UsageError, match="expected it alone"):
-            gather(settings, cwd=tmp_path)
+    with pytest.raises(UsageError, match="beside other packs of the organisation"):
+        gather(Settings(packs=("policy.tar.gz", "org")), cwd=tmp_path)
     with pytest.raises(UsageError, match="compiled bundle"):
         read_pack_set(found)
+
+
+def test_packs_of_a_run_may_stand_beside_a_bundle(tmp_path: Path) -> None:
+    write(tmp_path, "policy.tar.gz", "x")
+    write(tmp_path, "r.yaml", PACK % "r")
+    settings = Settings(packs=("policy.tar.gz",), run_packs=("r.yaml",))
+
+    found = gather(settings, cwd=tmp_path, run_texts=[("more.yaml", b"x")])
+    write(tmp_path, "r.yaml", (PACK % "r") + "# changed\n")
+    changed = gather(settings, cwd=tmp_path, run_texts=[("more.yaml", b"x")])
+
+    assert found.bundle == tmp_path / "policy.tar.gz"
+    assert [names(run) for run in found.runs] == [["r.yaml"], ["more.yaml"]]
+    assert found.places == ("org: policy.tar.gz", "run: r.yaml")
+    assert found.digest != changed.digest
+
+
+def test_a_run_pack_that_a_change_brings_makes_decisions_claimed_beside_a_bundle_too(
+    checkout: Path, tmp_path: Path
+) -> None:
+    write(tmp_path, "policy.tar.gz", "x")
+    base = commit(checkout)
+    write(checkout, "r.yaml", PACK % "r")
+    settings = Settings(packs=(str(tmp_path / "policy.tar.gz"),), run_packs=("r.yaml",))
+
+    found = gather(settings, cwd=checkout, base_commit=base)
+
+    assert found.is_claimed
+    assert any("r.yaml is not in the base revision" in note for note in found.notes)
 
 
 def test_a_bundle_of_the_judged_checkout_is_refused(checkout: Path) -> None:
