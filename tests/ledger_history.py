@@ -213,7 +213,12 @@ def _acts(cause: Event) -> list[Draft]:
         return about("dispatching", key, attempt=attempt, **said)
 
     def ended(verb: str, key: str, error_class: str = "", attempt: int = 1) -> Draft:
-        receipt: dict[str, object] = {"reference": "<1@acme>", "detail": CANARY, "outputs": {"id": CANARY}, "retry_after_s": None}
+        receipt: dict[str, object] = {
+            "reference": "<1@acme>",
+            "detail": CANARY,
+            "outputs": {"id": CANARY},
+            "retry_after_s": None,
+        }
         receipt |= {"artifacts": [], "used": {}}
         return about(verb, key, attempt=attempt, receipt=receipt, error_class=error_class, executor="")
 

@@ -76,3 +76,8 @@ def receipt_of(perform: Callable[[], Receipt]) -> Receipt:
     except AdapterError as error:
         error_class = ErrorClass(error.error_class) if error.error_class else None
         return Receipt(Delivery(error.delivery), detail=str(error), error_class=error_class)
+
+
+def with_endpoints(desk: Desk, **each: Mapping[str, Any]) -> None:
+    """Give a desk of webhooks the operator's endpoints."""
+    desk.settings = {"endpoints": each}

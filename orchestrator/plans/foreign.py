@@ -192,6 +192,17 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63].rstrip("-")
 
 
+def plain_name(name: str) -> str:
+    """Return a name in the form by which phases are found: `Phase 3`, `phase_3`, `3` and 3 are one."""
+    text = slug(name)
+    return f"phase-{int(found[1])}" if (found := re.fullmatch(r"(?:phase-?)?0*(\d+)", text)) else text
+
+
+def phase_called(name: object, names: dict[str, str]) -> str | None:
+    """Return the id of the phase that a name means; None where there is none."""
+    return names.get(plain_name(str(name)))
+
+
 _WHYS: tuple[tuple[str, str], ...] = (
     (
         r"state_(file|path|dir|directory)|checkpoint.*|.*state_file|auto_save.*|save_.*",

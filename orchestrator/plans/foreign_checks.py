@@ -2,7 +2,7 @@
 
 from orchestrator.names import path_problem
 from orchestrator.plans.draft import Draft, DraftPhase
-from orchestrator.plans.foreign import Node, snake
+from orchestrator.plans.foreign import Node, phase_called, snake
 from orchestrator.plans.foreign_criterion import (
     BOUNDS,
     FILES,
@@ -58,8 +58,6 @@ _GATES = (*_APPROVAL, "requires_approval", "manual_approval", "all_required", "r
 
 def take_criteria(node: Node, draft: Draft, names: dict[str, str]) -> None:
     """Take the file of success criteria; `names` is what each phase may be called to its id."""
-    from orchestrator.plans.foreign_phases import phase_called
-
     _take_global(node, draft)
     fields = node.fields()
     holder = next((fields[name] for name in ("phases", "success_criteria", "criteria") if name in fields), node)

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from orchestrator.errors import UsageError
 from orchestrator.names import path_problem, shown
 from orchestrator.plans.draft import Draft, DraftPhase
-from orchestrator.plans.foreign import Node, bare, is_plain, is_words, slug, snake
+from orchestrator.plans.foreign import Node, bare, is_plain, is_words, phase_called, plain_name, slug, snake
 from orchestrator.plans.foreign_checks import take_checks
 from orchestrator.plans.foreign_criterion import take_files, words
 from orchestrator.plans.foreign_settings import attempts, take_env, take_factor, take_pause
@@ -51,7 +51,7 @@ def take_phases(node: Node, draft: Draft) -> dict[str, str]:
             raise UsageError(f"{node.file} has two phases that would be called {phase.id}", advice="give each its `id`")
         draft.phases.append(phase)
         pairs.append((each, phase))
-        names |= {_plain(name): phase.id for name in _names(each, key, phase)}
+        names |= {plain_name(name): phase.id for name in _names(each, key, phase)}
     for each, phase in pairs:
         _take(each, phase, draft, names)
     return names
@@ -92,17 +92,6 @@ def _names(node: Node, key: str, phase: DraftPhase) -> list[str]:
     fields = node.fields()
     said = [str(fields[name].value) for name in (*_IDS, "name", "title") if name in fields]
     return [name for name in (phase.id, key, *said) if name]
-
-
-def _plain(name: str) -> str:
-    """Return a name in the form by which phases are found: `Phase 3`, `phase_3`, `3` and 3 are one."""
-    text = slug(name)
-    return f"phase-{int(found[1])}" if (found := re.fullmatch(r"(?:phase-?)?0*(\d+)", text)) else text
-
-
-def phase_called(name: object, names: dict[str, str]) -> str | None:
-    """Return the id of the phase that a name means; None where there is none."""
-    return names.get(_plain(str(name)))
 
 
 def _take(node: Node, phase: DraftPhase, draft: Draft, names: dict[str, str]) -> None:

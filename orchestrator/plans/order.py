@@ -93,10 +93,3 @@ def cycle(needs: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
                 trail.append(following)
                 waiting.append((following, iter(needs[following])))
     return ()
-
-
-def picture(plan: Plan, form: str = "text") -> str:
-    """Return the plan drawn as `text` or `mermaid`, a line feed at its end."""
-    from orchestrator.plans.drawing import mermaid, text
-
-    return mermaid(plan) if form == "mermaid" else text(plan)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.plans.model import Phase, Plan
-from orchestrator.plans.order import before, blocked, cycle, levels, picture, ready
+from orchestrator.plans.order import before, blocked, cycle, levels, ready
 
 DIAMOND = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c"), "e": ()}
 
@@ -92,8 +92,3 @@ def test_a_long_chain_is_no_trouble() -> None:
 
     assert cycle(chain) == ()
     assert cycle({**chain, "p0": ("p2999",)})[0] == "p0"
-
-
-def test_a_plan_is_drawn_as_text_and_mermaid() -> None:
-    assert "level 1 of 3" in picture(plan(DIAMOND))
-    assert picture(plan(DIAMOND), "mermaid").startswith("flowchart TD\n")
