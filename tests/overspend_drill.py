@@ -51,7 +51,7 @@ class Outcome:
 def limits(cap: int, worker: int) -> list[Limit]:
     """Return what a worker's calls count against: two shared counters, and one of its own that never fills."""
     shared = [Limit("usd", "org", "acme", "month", cap * M), Limit("usd", "repo", "acme/web", "month", cap * M)]
-    return [*shared, Limit("usd", "run", f"w{worker}", "", cap * M)]
+    return [*shared, Limit("usd", "run", f"w{worker}", "", 2 * cap * M)]
 
 
 class Worker:

@@ -54,8 +54,7 @@ def read(root: Path, path: str) -> bytes | None:
 @contextmanager
 def _folder_of(root: Path, path: str) -> Iterator[tuple[int, str]]:
     """Give the open folder that a path lies in, and its last part."""
-    if problem := path_problem(path):
-        raise UsageError(f"the file {shown(path)}; expected {problem}")
+    must_be_relative(path)
     *folders, name = PurePosixPath(path).parts
     descriptor = os.open(root, _FOLDER & ~os.O_NOFOLLOW)
     try:
@@ -66,6 +65,16 @@ def _folder_of(root: Path, path: str) -> Iterator[tuple[int, str]]:
         yield descriptor, name
     finally:
         os.close(descriptor)
+
+
+def must_be_relative(path: str) -> None:
+    """Return where a path may be one below a folder, as far as it says itself.
+
+    Raises:
+        UsageError: it may not.
+    """
+    if problem := path_problem(path):
+        raise UsageError(f"the file {shown(path)}; expected {problem}")
 
 
 def _opened(descriptor: int, part: str, path: str) -> int:

@@ -53,6 +53,8 @@ def write(ledger: Ledger, run_id: str, root: Path, folder: str | None = None) ->
         return ()
     said = report(seen, as_of)
     files = dict(_files(said, PurePosixPath(place)))
+    for path in files:
+        inside.must_be_relative(path)
     state = str(PurePosixPath(place).parent / STATE_FILE)
     if not _is_newer(inside.read(root, state), said):
         inside.write(root, state, _json(said))

@@ -159,7 +159,7 @@ def test_schemas_for_editors(tmp_path: Path) -> None:
     files = orch(tmp_path, "schema", "--out", "schemas")
 
     assert "properties" in json.loads(one.stdout)
-    assert len(files.stdout.splitlines()) == len(list((tmp_path / "schemas").glob("*.schema.json"))) == 6
+    assert len(files.stdout.splitlines()) == len(list((tmp_path / "schemas").glob("*.schema.json"))) == 7
 
 
 @pytest.mark.parametrize(

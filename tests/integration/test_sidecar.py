@@ -76,6 +76,13 @@ def _until(condition: Any, seconds: float = 10.0) -> None:  # noqa: ANN401  # a 
         time.sleep(0.01)
 
 
+def _stop(pid: int) -> None:
+    """Stop a process, all of its threads: on another processor one may go on for a moment."""
+    os.kill(pid, signal.SIGSTOP)
+    threads = list(Path(f"/proc/{pid}/task").iterdir())
+    _until(lambda: all((one / "stat").read_text().rpartition(") ")[2].startswith("T") for one in threads))
+
+
 def _lives(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -457,7 +464,7 @@ def test_an_opa_that_hangs_runs_into_the_deadline(bundles: _Bundles) -> None:
     file, digest = bundles.write()
     with sidecar.ensure(file, digest, deadline_s=0.5) as connection:
         (state,) = sidecar.status()
-        os.kill(state.pid, signal.SIGSTOP)
+        _stop(state.pid)
         began = time.monotonic()
 
         with pytest.raises(DecisionError, match=r"no answer within 0\.5 s") as raised:
@@ -473,7 +480,7 @@ def test_a_hanging_opa_can_be_stopped(bundles: _Bundles) -> None:
     file, digest = bundles.write()
     sidecar.ensure(file, digest).close()
     (state,) = sidecar.status()
-    os.kill(state.pid, signal.SIGSTOP)
+    _stop(state.pid)
 
     stopped = sidecar.stop()
 
@@ -484,7 +491,7 @@ def test_a_hanging_opa_can_be_stopped(bundles: _Bundles) -> None:
 def test_a_question_to_a_hung_opa_that_is_long_runs_into_the_deadline_too(bundles: _Bundles) -> None:
     file, digest = bundles.write()
     with sidecar.ensure(file, digest, deadline_s=0.5) as connection:
-        os.kill(sidecar.status()[0].pid, signal.SIGSTOP)
+        _stop(sidecar.status()[0].pid)
 
         with pytest.raises(DecisionError, match="no answer within"):
             connection.ask(b'{"batch":["%b"]}' % (b"x" * 5_000_000))
