@@ -15,7 +15,6 @@ from orchestrator.errors import Exit, OrchError, UsageError
 
 _COMMANDS = {
     "evaluate": ("evaluate", "evaluate", "Ask what the packs say to an action; do nothing."),
-    "policy": ("policy", "policy", "Validate, test, build, sign and scaffold packs."),
     "act": ("act", "act", "Do one action, if the packs permit it."),
     "run": ("run", "run", "Carry out a plan or a job."),
     "resume": ("run", "resume", "Go on with a run that waits or was interrupted."),
@@ -24,6 +23,7 @@ _COMMANDS = {
     "worker": ("worker", "worker", "Carry out queued runs until it is stopped."),
     "plan": ("plan", "plan", "Check, show, make and import plans."),
     "jobs": ("jobs", "jobs", "Show the jobs of the operator's file."),
+    "policy": ("policy", "policy", "Validate, test, build, sign and scaffold packs."),
     "approvals": ("approvals", "approvals", "Show what waits for whose approval."),
     "approve": ("approvals", "approve", "Vote for a request, with your key."),
     "reject": ("approvals", "reject", "Vote against a request, with your key."),
@@ -82,7 +82,7 @@ class LazyGroup(click.Group):
 @click.option("-v", "--verbose", count=True, help="As -vv: add the traceback to an error.")
 @click.pass_context
 def orch(context: click.Context, /, **_: object) -> None:
-    """Decide by policy what agents, CI jobs and scheduled jobs may do for people."""
+    """Decide by policy what agents, CI jobs and scheduled jobs may do for people, and do it."""
     if sys.stdout is None and context.invoked_subcommand != "evaluate":  # which can write to files alone
         raise UsageError("standard output is closed; nothing was done", advice="open it, or send it to /dev/null")
 

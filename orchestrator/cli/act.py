@@ -49,6 +49,10 @@ def act(context: click.Context, /, *, is_dry: bool, output: str, **given: Any) -
     A denied action is not done (exit 3). One that needs approvals or evidence waits (4): once they are there, the same
     command again does it, and uses the approvals up. With --key an action is done once, however often and from however
     many places it is asked for. Secrets are named in parameters, as ${{ secrets.NAME }}, and never typed.
+
+    docs/actions.md lists the actions, docs/adapters.md leads to the parameters of each.
+
+    Exit code: 0 done, 1 failed or unknown, 3 denied, 4 waiting, 5 a budget is spent, 6 undecidable.
     """
     from orchestrator import acting
 

@@ -15,8 +15,8 @@ from orchestrator.settings import Settings
 def jobs(output: str, **given: str | None) -> None:
     """Show the jobs of the operator's file, what each runs, and how it went last.
 
-    orch run JOB runs one. A job stands below `jobs:` of config.yaml or config.toml:
-    a name and its argv, a list that no shell reads.
+    `orch run JOB` runs one. A job stands below `jobs:` of config.yaml or config.toml: a name and its argv, a list that
+    no shell reads. docs/jobs.md has all keys.
     """
     from orchestrator import clock
     from orchestrator.runs.listing import newest_of

@@ -13,7 +13,7 @@ from orchestrator.settings import Settings
 
 @click.command(short_help="Carry out queued runs until it is stopped.")
 @click.option(
-    "--concurrency", type=click.IntRange(1, 64), default=4, show_default=True, help="So many phases at a time."
+    "--concurrency", type=click.IntRange(1, 64), default=4, show_default=True, help="How many phases run at a time."
 )
 @click.option(
     "--poll",
