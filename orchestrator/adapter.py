@@ -13,11 +13,17 @@ from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from orchestrator.errors import AdapterError, OrchError, UsageError
-from orchestrator.words import did_you_mean
+from orchestrator.names import shown
+from orchestrator.words import near_miss
 
 GROUP = "orchestrator.adapters"
 _NONE: Mapping[str, Any] = MappingProxyType({})
+_MOST_LISTED = 20
 _MEND = "mend or uninstall the package that brings it"
+
+
+class SeveralError(UsageError):
+    """Several adapters can do an action, and nobody said which."""
 
 
 class Effect(StrEnum):
@@ -69,6 +75,8 @@ class Place(NamedTuple):
     """Stores an artifact (stream, name, media type), secrets masked, and gives its digest."""
     environ: Mapping[str, str]
     """The environment that a child may be given a part of."""
+    may_ask: bool = True
+    """Whether `prepare` may ask others; not where it is only said what would be: then nothing is sent at all."""
 
 
 class Wanted(NamedTuple):
@@ -176,6 +184,16 @@ def unconfigured(message: str, *, advice: str = "") -> AdapterError:
     return failure(message, advice=advice, error_class=ErrorClass.CONFIGURATION)
 
 
+def no_channel(name: str, channels: Iterable[str]) -> AdapterError:
+    """Return the error for a channel that the operator's file does not name."""
+    known = sorted(channels)
+    there = f"; known: {', '.join(known[:_MOST_LISTED])}" if known else ", and no channel at all"
+    return unconfigured(
+        f"there is no channel {shown(name)}{there}{near_miss(name, known)}",
+        advice="name it in the operator's file: channels: {NAME: {adapter: mail, ...}}",
+    )
+
+
 @cache
 def installed() -> Mapping[str, EntryPoint]:
     """Return every adapter's entry point by name. Nothing is imported.
@@ -201,10 +219,8 @@ def named(name: str) -> Adapter:
         UsageError: none of that name is installed, or it cannot be loaded.
     """
     if name not in installed():
-        hint = did_you_mean(name, installed())
-        raise UsageError(
-            f"there is no adapter {name!r:.60}; installed: {', '.join(sorted(installed()))} {hint}".rstrip()
-        )
+        hint = near_miss(name, installed())
+        raise UsageError(f"there is no adapter {shown(name)}; installed: {', '.join(sorted(installed()))}{hint}")
     try:
         adapter: Adapter = installed()[name].load()()
         is_whole = adapter.name == name and isinstance(adapter.actions, frozenset)
@@ -226,16 +242,18 @@ def adapter_for(action: str, name: str | None = None, *, among: Iterable[str] | 
     """Return the adapter that does an action: the one named, else the only one that can.
 
     Raises:
-        UsageError: none can, several can and none is named, or the one named cannot.
+        SeveralError: several can, and none is named.
+        UsageError: none can, or the one named cannot.
     """
     if name is not None:
         adapter = named(name)
         if action not in adapter.actions:
+            hint = near_miss(action, adapter.actions)
             raise UsageError(
-                f"the adapter {name} cannot do {action!r:.60}; it does {', '.join(sorted(adapter.actions))}"
+                f"the adapter {name} cannot do {shown(action)}; it does {', '.join(sorted(adapter.actions))}{hint}"
             )
         return adapter
-    able, broken = [], []
+    able, broken, known = [], [], set[str]()
     for one in sorted(among or installed()):
         try:
             adapter = named(one)
@@ -243,12 +261,15 @@ def adapter_for(action: str, name: str | None = None, *, among: Iterable[str] | 
             broken.append(error)
             continue
         able += [adapter] if action in adapter.actions else []
+        known |= adapter.actions
     if len(able) == 1:
         return able[0]
     if able:
         names = " or ".join(one.name for one in able)
-        raise UsageError(f"{action} can be done by {names}", advice=f"say by which: adapter {able[0].name}")
+        how = f"say by which: --adapter {able[0].name}, or in a plan `adapter: {able[0].name}`"
+        raise SeveralError(f"{action} can be done by {names}", advice=how)
+    unable = f"no installed adapter can do {shown(action)}{near_miss(action, known)}"
     raise UsageError(
-        "; ".join([f"no installed adapter can do {action!r:.60}", *map(str, broken)]),
+        "; ".join([unable, *map(str, broken)]),
         advice="docs/adapters.md lists what each can do",
     )

@@ -5,11 +5,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator import __version__, place
 from orchestrator.errors import OrchError, UsageError
 from orchestrator.load import use_opa_of
+from orchestrator.names import shown
 from orchestrator.settings import Settings
+from orchestrator.words import counted, near_miss
+
+if TYPE_CHECKING:
+    from orchestrator.jobs import Job
 
 CREDENTIALS = (
     "GH_TOKEN", "GITHUB_TOKEN", "GITLAB_TOKEN", "CI_JOB_TOKEN", "SSH_AUTH_SOCK", "AWS_ACCESS_KEY_ID",
@@ -56,6 +62,10 @@ def examine(settings: Settings, *, cwd: Path | None = None, environ: Mapping[str
         ("config", lambda: _config(environ)),
         ("packs", lambda: _packs(settings, cwd or place.here())),
         ("ledger", lambda: _ledger(settings, environ)),
+        ("adapters", lambda: _adapters(settings)),
+        ("channels", lambda: _channels(settings)),
+        ("secrets", lambda: _secrets(settings, environ)),
+        ("jobs", lambda: _jobs(settings, cwd or place.here(), environ)),
         ("enforcement", lambda: _enforcement(environ)),
     )
     for name, section in sections:
@@ -120,7 +130,8 @@ def _packs(settings: Settings, cwd: Path) -> Iterator[Check]:
     yield Check(
         "rules",
         State.OK,
-        f"{rules} in {len(found.packs)} packs, {len(found.waivers)} waivers, {len(found.roster)} in the roster",
+        f"{rules} in {counted(len(found.packs), 'pack')}, {counted(len(found.waivers), 'waiver')},"
+        f" {len(found.roster):,} in the roster",
     )
     yield from (Check("packs", State.NOTE, note, "") for note in (*gathered.notes, *found.warnings))
     if settings.repository is None:
@@ -141,9 +152,9 @@ def _ledger(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
     named = settings.ledger
     is_server = bool(named and is_url(named))
     where = Path(named or default_folder(environ))
-    shown = "PostgreSQL" if is_server else str(where)
+    place_name = "PostgreSQL" if is_server else str(where)
     if not is_server and not (where / FILE).exists():
-        yield Check("ledger", State.NOTE, f"{shown}; none yet", "the first `orch evaluate` makes it")
+        yield Check("ledger", State.NOTE, f"{place_name}; none yet", "the first `orch evaluate` makes it")
         return
     with open_ledger(named, must_exist=True, environ=environ) as ledger:
         with ledger.store.reading() as connection:
@@ -153,7 +164,7 @@ def _ledger(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
             from orchestrator.ledger.init import notes
 
             yield from (Check("ledger", State.NOTE, note) for note in notes(ledger))
-    said = f"{shown} ({settings.origin('ledger')}), {events:,} events, ledger {ledger.id}"
+    said = f"{place_name} ({settings.origin('ledger')}), {counted(events, 'event')}, ledger {ledger.id}"
     yield Check("ledger", State.OK, said)
     if heads is None:
         mend = "orch ledger heads anchor --git DIR keeps a signed head where this machine cannot change it"
@@ -161,7 +172,103 @@ def _ledger(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
             "tree head", State.NOTE, "none was signed yet, so a cut or rewritten ledger could not be told", mend
         )
     else:
-        yield Check("tree head", State.OK, f"the newest covers {heads:,} of {events:,} events")
+        yield Check("tree head", State.OK, f"the newest covers {heads:,} of {counted(events, 'event')}")
+
+
+def _adapters(settings: Settings) -> Iterator[Check]:
+    """Which adapters there are, and which cannot be used."""
+    from orchestrator import adapter
+
+    usable = []
+    for name in sorted(adapter.installed()):
+        try:
+            adapter.named(name)
+        except UsageError as error:
+            yield Check("adapters", State.BROKEN, str(error), error.advice)
+            continue
+        usable.append(name)
+    yield Check("adapters", State.OK, ", ".join(usable) or "none is installed")
+    for name in sorted(settings.adapters.keys() - adapter.installed().keys()):
+        said = f"the operator's file sets up {name}, which is not installed{near_miss(name, adapter.installed())}"
+        yield Check("adapters", State.NOTE, said, "install its package, or mend the name")
+
+
+def _channels(settings: Settings) -> Iterator[Check]:
+    """Which channels messages can go to."""
+    from orchestrator import adapter
+
+    if settings.channels:
+        yield Check("channels", State.OK, ", ".join(sorted(settings.channels)))
+    for name, said in sorted(settings.channels.items()):
+        try:
+            adapter.adapter_for("send_message", str(said["adapter"]))
+        except UsageError as error:
+            yield Check("channels", State.NOTE, f"{name}: {error}", error.advice or "name another adapter")
+
+
+def _secrets(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
+    """Which secrets are there for whoever runs this; values are neither shown nor kept."""
+    from orchestrator.ledger.mask import Mask
+    from orchestrator.secret import Secrets, references
+
+    problems = Secrets(settings.secrets, environ, Mask()).problems()
+    users: dict[str, list[str]] = {}
+    for section in ("adapters", "channels", "jobs"):
+        for owner, said in sorted(getattr(settings, section).items()):
+            for name in dict.fromkeys(references(said)):
+                users.setdefault(name, []).append(f"{section}.{owner}")
+    there = sorted(settings.secrets.keys() - problems.keys())
+    if settings.secrets:
+        listed = f": {', '.join(there)}" if there else ""
+        yield Check("secrets", State.OK, f"{len(there)} of {len(settings.secrets)} can be read here{listed}")
+    for name, error in sorted(problems.items()):
+        used = f" (for {', '.join(users[name])})" if name in users else ""
+        yield Check("secrets", State.NOTE, f"{error}{used}", error.advice or "put it there, or leave it out")
+    for name in sorted(users.keys() - settings.secrets.keys()):
+        said = f"the operator's file does not name the secret {name} (for {', '.join(users[name])})"
+        mend = f"say where it lies: secrets: {{{name}: {{env: {name}}}}}"
+        yield Check("secrets", State.NOTE, said + near_miss(name, settings.secrets), mend)
+
+
+def _jobs(settings: Settings, cwd: Path, environ: Mapping[str, str]) -> Iterator[Check]:
+    """Which jobs there are, and which could not begin."""
+    from orchestrator import jobs
+
+    found = jobs.listed(settings)
+    if found:
+        yield Check("jobs", State.OK, ", ".join(job.name for job in found))
+    for job in found:
+        try:
+            _try(job, settings, cwd, environ)
+        except OrchError as error:
+            yield Check("jobs", State.NOTE, f"{job.name}: {error}", error.advice or "mend it in the operator's file")
+
+
+def _try(job: "Job", settings: Settings, cwd: Path, environ: Mapping[str, str]) -> None:
+    """Prepare a job's command, which runs nothing; without a folder of its own, its program alone.
+
+    Raises:
+        OrchError: it could not begin.
+    """
+    from orchestrator.adapter import Place, Wanted, named
+
+    argv = list(job.argv) if job.cwd else list(job.argv[:1])
+    if not job.cwd and "/" in argv[0] and not argv[0].startswith("/"):
+        return  # it depends on where the job is called
+    root = Path(job.cwd or cwd)
+    if not root.is_dir():
+        raise UsageError(f"there is no folder {shown(str(root))}", advice="mend its `cwd` in the operator's file")
+    where = Place(
+        root=root.resolve(),
+        repository=None,
+        settings=settings.adapters.get("command", {}),
+        channels={},
+        reveal=lambda text: text,
+        keep=lambda _stream, _name, _media_type: "",
+        environ=environ,
+        may_ask=False,
+    )
+    named("command").prepare(Wanted("run_command", {"argv": argv} | ({"env": dict(job.env)} if job.env else {})), where)
 
 
 def _enforcement(environ: Mapping[str, str]) -> Iterator[Check]:

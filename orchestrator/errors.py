@@ -5,6 +5,7 @@ OrchError
   PackError        a pack, roster, waiver, test or configuration is wrong: file, line, column        exit 7
   DecisionError    no trustworthy answer: engine, trust, clock (never read as allow)                 exit 6
   AdapterError     the outside world failed: permanent, retryable or unknown                         exit 1
+                   what an adapter needs is not configured                                           exit 7
   LedgerError      the record cannot be trusted or written                                           exit 6
   BudgetError      a budget has no room for this, or a reservation lapsed                            exit 5
 """
@@ -112,6 +113,8 @@ class AdapterError(OrchError):
         """A value of `orchestrator.adapter.Delivery`: what this says of the attempt."""
         self.error_class = error_class
         """A value of `orchestrator.adapter.ErrorClass`; None where nobody said."""
+        if error_class == "configuration":
+            self.exit_code = Exit.PACK
 
 
 class LedgerError(OrchError):

@@ -1,7 +1,7 @@
 """What a model did not accept, as problems with file, line and column; settings files, read through their models."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Any, TypeVar, get_args
@@ -11,12 +11,16 @@ from pydantic_core import ErrorDetails
 
 from orchestrator.document import MAX_PROBLEMS, Document, Map, read, shown
 from orchestrator.errors import PackError, Problem
-from orchestrator.schema import OperatorSettings, RepositorySettings
+from orchestrator.settingshape import OperatorSettings, RepositorySettings
 from orchestrator.shape import EXPECTED_OF_PATTERN, Strict
 from orchestrator.words import did_you_mean, listing, nearest
 
 Model = TypeVar("Model", bound=Strict)
 
+RENAMED = "on is named errors: `on` without quotes is true to many readers of YAML"
+"""What advises whoever lists under `on` which failures are tried again."""
+_WERE = frozenset({"on", "true"})
+_RENAMED_TO = "errors"
 _EXPECTED: dict[str, Callable[[dict[str, Any]], str]] = {
     "string_type": lambda _: "text",
     "bool_type": lambda _: "true or false",
@@ -42,19 +46,42 @@ _NOT_FROM_A_REPOSITORY = (set(OperatorSettings.model_fields) - set(RepositorySet
 
 def validated(model: type[Model], document: Document) -> tuple[Model | None, list[Problem]]:
     """Return the document as its model, or None and what is wrong with it."""
+    found, details = tried(model, document)
+    return found, problems_of(details, model, document)
+
+
+def tried(model: type[Model], document: Document) -> tuple[Model | None, list[ErrorDetails]]:
+    """Return the document as its model, or None and what the model does not accept."""
     try:
         return model.model_validate(document.root), []
     except ValidationError as error:
-        details = error.errors(include_url=False)
-        found = [_problem(detail, model, document) for detail in details[:MAX_PROBLEMS]]
+        return None, error.errors(include_url=False)
+
+
+def problems_of(details: list[ErrorDetails], model: type[Strict], document: Document) -> list[Problem]:
+    """Return what a model does not accept as problems with their places; of too many the first."""
+    found = [_problem(detail, model, document) for detail in details[:MAX_PROBLEMS]]
     if len(details) > MAX_PROBLEMS:
         found.append(Problem(document.file, 0, 0, f"more than {MAX_PROBLEMS} problems", "fewer"))
-    return None, found
+    return found
+
+
+def key_meant(path: tuple[int | str, ...], model: type[Strict]) -> str | None:
+    """Return the known key that is most like the unknown one at a path; None where none is like it."""
+    return _meant(str(path[-1]), _keys(_model_at(model, path[:-1])))
+
+
+def plainer(told: Iterable[Problem], found: Iterable[Problem]) -> list[Problem]:
+    """Return what reading told; what a model knows to be a key that is named otherwise, as the model says it."""
+    renamed = {(each.line, each.column): each for each in found if each.advice == RENAMED}
+    return [renamed.get((each.line, each.column), each) for each in told]
 
 
 def _problem(detail: ErrorDetails, model: type[Strict], document: Document) -> Problem:
     path, kind, context = detail["loc"], detail["type"], detail.get("ctx", {})
     value = detail["input"]
+    if key := context.get("at"):
+        path, value = (*path, key), value[key]
     if kind == "missing":
         line, column = document.place(path[:-1])
         return Problem(document.file, line, column, "a key is missing", f"`{path[-1]}` here")
@@ -80,10 +107,22 @@ def _unknown_key(path: tuple[int | str, ...], model: type[Strict], document: Doc
         expected = "only `packs` and `output` in a repository's orch.yaml"
         advice = "what is trusted is said in the operator's configuration, in ORCH_* variables or by flags"
         return Problem(document.file, line, column, f"the key {shown(key)}", expected, advice)
-    known = sorted(field.alias or name for name, field in owner.model_fields.items()) if owner else []
-    near = nearest(key, known)
+    known = _keys(owner)
+    near = _meant(key, known)
+    if near == _RENAMED_TO and key.lower() in _WERE:
+        return Problem(document.file, line, column, f"the key {shown(key)}", f"`{near}`", RENAMED)
     expected = f"`{near}`" if near else f"one of the keys {listing(known)}" if known else "a known key"
     return Problem(document.file, line, column, f"the unknown key {shown(key)}", expected)
+
+
+def _keys(owner: type[Strict] | None) -> list[str]:
+    return sorted(field.alias or name for name, field in owner.model_fields.items()) if owner else []
+
+
+def _meant(key: str, known: list[str]) -> str | None:
+    if key.lower() in _WERE and _RENAMED_TO in known and "attempts" in known:
+        return _RENAMED_TO
+    return nearest(key, known)
 
 
 def _model_at(model: type[Strict], path: tuple[int | str, ...]) -> type[Strict] | None:
@@ -145,7 +184,8 @@ def _settings(model: type[Model], data: bytes, file: str, *, is_toml: bool = Fal
     ):
         return model.model_validate({}), None
     if reading.problems:
-        raise PackError(reading.problems)
+        found = [each for document in reading.documents[:1] for each in validated(model, document)[1]]
+        raise PackError(plainer(reading.problems, found))
     if len(reading.documents) > 1 or not isinstance(reading.documents[0].root, Map):
         raise PackError([Problem(file, *reading.documents[-1].at, "something else", "one document, a mapping")])
     settings, problems = validated(model, reading.documents[0])

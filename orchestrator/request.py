@@ -101,10 +101,9 @@ def _check_keys(value: dict[str, Any], known: frozenset[str], where: str, troubl
 
 
 def _like(word: str, known: frozenset[str]) -> str:
-    from difflib import get_close_matches  # only where something is wrong already
+    from orchestrator.words import near_miss  # only where something is wrong already
 
-    found = get_close_matches(word[:64], sorted(known), n=1)
-    return f" (did you mean {found[0]}?)" if found else ""
+    return near_miss(word[:64], known)
 
 
 def _files_of(request: dict[str, Any]) -> object:

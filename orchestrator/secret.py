@@ -16,7 +16,7 @@ from orchestrator.errors import AdapterError
 from orchestrator.ledger.mask import Mask
 from orchestrator.ledger.needles import SHORTEST_NAMED
 from orchestrator.names import shown
-from orchestrator.words import did_you_mean
+from orchestrator.words import near_miss
 
 REFERENCE = re.compile(r"\$\{\{\s*secrets\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 """How a secret is named in a text."""
@@ -38,11 +38,17 @@ class Secrets:
 
         One that is missing or cannot be read is told of when somebody needs it.
         """
+        self.problems()
+
+    def problems(self) -> dict[str, AdapterError]:
+        """Return why secrets cannot be used, by name: those that are missing, empty, unsafe or too short."""
+        found = {}
         for name in self._places:
             try:
                 self._value(name)
-            except AdapterError:
-                continue
+            except AdapterError as error:
+                found[name] = error
+        return found
 
     def revealer(self, action: str) -> Callable[[str], str]:
         """Return what gives a text with its references replaced, for one action."""
@@ -59,9 +65,8 @@ class Secrets:
     def _for(self, name: str, action: str) -> str:
         place = self._places.get(name)
         if place is None:
-            hint = did_you_mean(name, self._places)
             raise unconfigured(
-                f"there is no secret {shown(name)} {hint}".rstrip(),
+                f"there is no secret {shown(name)}{near_miss(name, self._places)}",
                 advice=f"say in the operator's file where it lies: secrets: {{{name}: {{env: {name}}}}}",
             )
         if place.get("actions") and action not in place["actions"]:

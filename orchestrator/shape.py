@@ -53,10 +53,10 @@ _LEAVE_OUT = "leave the key out if nothing is meant"
 _EXISTS = "to ask whether something is there, write `{exists: true}`"
 
 
-def refuse(expected: str, advice: str = "") -> NoReturn:
-    """Refuse the value that a validator looks at, saying what was expected."""
+def refuse(expected: str, advice: str = "", *, at: str = "") -> NoReturn:
+    """Refuse the value that a validator looks at, or what it has `at` a key, saying what was expected."""
     message = "expected"
-    raise PydanticCustomError(message, "{expected}", {"expected": expected, "advice": advice})
+    raise PydanticCustomError(message, "{expected}", {"expected": expected, "advice": advice, "at": at})
 
 
 class OneOrMore:

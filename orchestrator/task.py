@@ -3,10 +3,24 @@
 import os
 import threading
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from orchestrator.adapter import Adapter, Delivery, Effect, ErrorClass, Place, Prepared, Wanted, adapter_for, failure
+from orchestrator.adapter import (
+    Adapter,
+    Delivery,
+    Effect,
+    ErrorClass,
+    Place,
+    Prepared,
+    SeveralError,
+    Wanted,
+    adapter_for,
+    failure,
+    named,
+    no_channel,
+)
 from orchestrator.attempt import told
 from orchestrator.digest import canonical, sha256
 from orchestrator.errors import AdapterError, OrchError, UsageError
@@ -21,7 +35,12 @@ from orchestrator.secret import Secrets
 from orchestrator.settings import Settings
 
 _CONTRIBUTORS = "contributors"
-"""In `Prepared.fixed`: mail addresses of who had a hand in a change that this machine's git does not have."""
+"""In `Prepared.fixed`: mail addresses of who had a hand in a change that this machine's git does not have.
+
+None: they are not all known.
+"""
+UNKNOWN = "unknown:authors"
+"""Stands among the contributors where not all of them are known; everybody in the roster does then."""
 
 
 class Workshop(NamedTuple):
@@ -57,8 +76,10 @@ def asked_digest(order: Order) -> str:
         raise UsageError(f"a parameter of {shown(order.action)} cannot be written as JSON: {error}") from error
 
 
-def task_of(order: Order, shop: Workshop, run: Run, roster: Mapping[str, Any]) -> Task:
+def task_of(order: Order, shop: Workshop, run: Run, roster: Mapping[str, Any], *, may_ask: bool = True) -> Task:
     """Return an order with everything looked up that could change until it is done.
+
+    `may_ask` says whether others may be asked, too; what only they know is unknown else.
 
     Raises:
         UsageError: no adapter can do it, or a parameter is wrong.
@@ -73,6 +94,7 @@ def task_of(order: Order, shop: Workshop, run: Run, roster: Mapping[str, Any]) -
         reveal=shop.secrets.revealer(order.action),
         keep=_keeps_nothing,
         environ=os.environ,
+        may_ask=may_ask,
     )
     prepared = _prepared(adapter, Wanted(order.action, order.parameters), place)
     if order.is_replayable is not None:
@@ -106,10 +128,24 @@ def _keeps_nothing(_: BinaryIO, name: str, __: str) -> str:
 def _adapter(order: Order, settings: Settings) -> Adapter:
     if is_opening(order.action):
         return Opening()
-    named = order.adapter
-    if named is None and isinstance(channel := order.parameters.get("channel"), str):
-        named = str(settings.channels[channel]["adapter"]) if channel in settings.channels else None
-    return adapter_for(order.action, named)
+    name = order.adapter
+    channel = order.parameters.get("channel")
+    if name is None and isinstance(channel, str) and channel in settings.channels:
+        name = str(settings.channels[channel]["adapter"])
+    if name is not None:
+        return adapter_for(order.action, name)
+    try:
+        return named(_only_name(order.action))
+    except SeveralError as error:
+        if isinstance(channel, str):
+            raise no_channel(channel, settings.channels) from error
+        raise
+
+
+@cache
+def _only_name(action: str) -> str:
+    """Return the name of the only installed adapter that does an action; every one has to be loaded to see that."""
+    return adapter_for(action).name
 
 
 def _repository(run: Run, settings: Settings) -> str | None:
@@ -164,13 +200,23 @@ def _is_text(value: object) -> bool:
 
 
 def _facts(prepared: Prepared, root: Path, roster: Mapping[str, Any]) -> dict[str, Any]:
-    """Return who had a hand in the change that is pushed, proposed or merged: they cannot approve it."""
-    if "files" not in prepared.resource.get("properties", {}):
-        return {}
-    mails, commit = prepared.fixed.get(_CONTRIBUTORS), prepared.properties.get("commit")
-    if isinstance(mails, list | tuple):
-        from orchestrator.change import contributor_names
+    """Return who had a hand in the change that is pushed, proposed or merged: they cannot approve it.
 
-        return {"contributors": contributor_names(map(str, mails), roster)}
-    known = contributors(root, commit, roster) if isinstance(commit, str) else None
-    return {} if known is None else {"contributors": known}
+    Where that is not known, it could be anybody: so nobody can.
+    """
+    if _CONTRIBUTORS in prepared.fixed:
+        mails = prepared.fixed[_CONTRIBUTORS]
+        if isinstance(mails, list | tuple):
+            from orchestrator.change import contributor_names
+
+            return {"contributors": contributor_names(map(str, mails), roster)}
+        return _anybody(roster)
+    commit = prepared.properties.get("commit")
+    if "files" not in prepared.resource.get("properties", {}) or not isinstance(commit, str):
+        return {}
+    known = contributors(root, commit, roster)
+    return _anybody(roster) if known is None else {"contributors": known}
+
+
+def _anybody(roster: Mapping[str, Any]) -> dict[str, Any]:
+    return {"contributors": sorted({UNKNOWN, *map(str, roster)})}

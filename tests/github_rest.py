@@ -102,11 +102,19 @@ class State:
         self.page: Row = {"source": {"branch": "main", "path": "/"}, "html_url": "https://acme.example/web"}
         self._commits: dict[str, tuple[tuple[str, ...], dict[str, bytes]]] = {}
         self._said: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self._people: dict[str, Row] = {}
         self._ids = 1000
         self.commit({"README.md": "hello\n"}, branch="main")
 
-    def commit(self, files: Mapping[str, str | bytes], *, branch: str = "main", message: str = "more") -> str:
-        """Add a commit to a branch (a new one begins at main) and give its id."""
+    def commit(
+        self,
+        files: Mapping[str, str | bytes],
+        *,
+        branch: str = "main",
+        message: str = "more",
+        author: tuple[str, str] = ("", ""),
+    ) -> str:
+        """Add a commit to a branch (a new one begins at main) and give its id; `author` is mail address and login."""
         parent = self.branches.get(branch) or self.branches.get("main")
         held = dict(self._commits[parent][1]) if parent in self._commits else {}
         held |= {path: text.encode() if isinstance(text, str) else text for path, text in files.items()}
@@ -114,6 +122,7 @@ class State:
         sha = hashlib.sha1(json.dumps([parent, listed, message, self.new_id()]).encode()).hexdigest()  # noqa: S324  # git's
         self._commits[sha] = ((parent,) if parent else (), held)
         self._said[sha] = (message, tuple(files))
+        self.wrote(sha, *author)
         self.branches[branch] = sha
         return sha
 
@@ -126,6 +135,21 @@ class State:
         for line in _git(folder, "rev-list", "--all", "--parents").splitlines():
             sha, *parents = line.split()
             self._commits.setdefault(sha, (tuple(parents), {}))
+
+    def wrote(self, sha: str, mail: str, login: str = "") -> None:
+        """Say who wrote a commit; somebody whom GitHub has no account of has no login."""
+        person = {"name": "Some One", "email": mail or "orch@acme.example", "date": _AT}
+        account = {"login": login, "type": "User"} if login else None
+        self._people[sha] = {
+            "commit": {"author": person, "committer": person},
+            "author": account,
+            "committer": account,
+        }
+
+    def row_of(self, sha: str) -> Row:
+        """Return a commit as lists show it."""
+        people = self._people.get(sha, {"commit": {}})
+        return {**people, "sha": sha, "commit": {**people["commit"], "message": self.said_at(sha)[0]}}
 
     def new_id(self) -> int:
         """Return a number that nothing else has."""

@@ -191,7 +191,7 @@ def _ref(rest: Rest, _asked: Asked, place: str, at: Match) -> Answer:
 
 
 @route("GET", r"/compare/(.+)\.\.\.(.+)")
-def _compare(rest: Rest, _asked: Asked, _place: str, at: Match) -> Answer:
+def _compare(rest: Rest, asked: Asked, _place: str, at: Match) -> Answer:
     base, head = (rest.branches.get(name, name) for name in (at[1], at[2]))
     if not (rest.knows(base) and rest.knows(head)):
         return _GONE
@@ -199,7 +199,12 @@ def _compare(rest: Rest, _asked: Asked, _place: str, at: Match) -> Answer:
     shared = next((sha for sha in rest.before(head) if sha in before), None)
     if shared is None:
         return refused(404, "No common ancestor")
-    return Answer(200, {"merge_base_commit": {"sha": shared}, "files": []})
+    new = [rest.row_of(sha) for sha in rest.before(head)[::-1] if sha not in before]
+    size, page = int(asked.query.get("per_page", "250")), int(asked.query.get("page", "1"))
+    listed = new[(page - 1) * size : page * size]
+    return Answer(
+        200, {"merge_base_commit": {"sha": shared}, "total_commits": len(new), "commits": listed, "files": []}
+    )
 
 
 @route("GET", "/commits")

@@ -12,7 +12,8 @@ The repository is `acme/web` (`repositories` names others, all share one state).
 
     .issues .comments .pulls .releases .assets .runs .builds   lists of rows, oldest first; a comment has `issue_number`
     .branches .tags            name to commit id
-    .commit({path: text}, branch="main", message="...")        a new commit on a branch; gives its id
+    .commit({path: text}, branch="main", message="...", author=(mail, login))    a new commit on a branch; gives its id
+    .wrote(commit, mail, login="")                              who wrote a commit
     .follow(folder)            take branches, tags and commits from a git repository on disk, anew for each request
     .effects                   Counter: issue.created issue.updated comment.created pull.opened pull.updated pull.merged
                                pull.closed release.created release.published asset.uploaded file.written
@@ -24,6 +25,7 @@ The repository is `acme/web` (`repositories` names others, all share one state).
     .uploads_at                another server's address that releases name for their files
     .page_size                 most rows on a page, at most 100 as GitHub has it
     .fault(path_regex, kind, times=1, method=None, seconds=...)     see `Fault`; faults are used up in order
+    .spare()                   takes back what is left of them
 """
 
 import json
@@ -85,6 +87,11 @@ class GitHubServer(Rest):
         spoiled = _Fault(re.compile(path), Fault(kind), method, seconds)
         with self._lock:
             self._faults += [spoiled] * times
+
+    def spare(self) -> None:
+        """Spoil no further request."""
+        with self._lock:
+            self._faults.clear()
 
     def follow(self, folder: Path) -> None:
         """Take branches, tags and commits from a git repository on disk, anew for each request."""

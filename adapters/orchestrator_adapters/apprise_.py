@@ -21,7 +21,7 @@ from urllib.parse import quote
 from orchestrator.adapter import Action, Delivery, ErrorClass, Place, Prepared, Receipt, Wanted, failure, unconfigured
 from orchestrator.errors import UsageError
 from orchestrator.names import shown
-from orchestrator.words import did_you_mean
+from orchestrator.words import near_miss
 from orchestrator_adapters.deadline import Deadline
 from orchestrator_adapters.message import Kind, attached, channel_of, prepared
 
@@ -59,8 +59,7 @@ class Apprise:
         message = prepared(wanted, place, kind, channel)
         for target in message.targets if "urls" in channel else ():
             if target not in channel["urls"]:
-                hint = did_you_mean(target, channel["urls"])
-                raise UsageError(f"the channel {name} knows no {shown(target)} {hint}".rstrip())
+                raise UsageError(f"the channel {name} knows no {shown(target)}{near_miss(target, channel['urls'])}")
         return message
 
     def perform(self, action: Action, key: str) -> Receipt:  # noqa: ARG002  # these services know no keys

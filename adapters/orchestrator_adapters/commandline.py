@@ -8,7 +8,7 @@ from orchestrator import beneath
 from orchestrator.errors import UsageError
 from orchestrator.names import shown
 from orchestrator.secret import references
-from orchestrator.words import did_you_mean
+from orchestrator.words import near_miss
 
 MOST_S = 7 * 86_400.0
 """No command may take longer."""
@@ -36,8 +36,8 @@ def asked_for(given: Mapping[str, Any]) -> Asked:
     """
     for name in given.keys() - _PARAMETERS:
         raise UsageError(
-            f"run_command has no parameter {shown(name)}; expected argv, cwd, env, timeout_s "
-            f"{did_you_mean(name, _PARAMETERS)}".rstrip()
+            f"run_command has no parameter {shown(name)}; expected argv, cwd, env, timeout_s"
+            f"{near_miss(name, _PARAMETERS)}"
         )
     argv = given.get("argv")
     if not isinstance(argv, list | tuple) or not argv:

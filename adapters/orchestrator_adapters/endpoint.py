@@ -14,7 +14,7 @@ from orchestrator.adapter import unconfigured
 from orchestrator.errors import UsageError
 from orchestrator.names import shown
 from orchestrator.secret import REFERENCE
-from orchestrator.words import did_you_mean
+from orchestrator.words import near_miss
 
 METHODS = ("POST", "GET", "HEAD", "PUT", "PATCH", "DELETE")
 """Methods of requests, the usual one first."""
@@ -83,9 +83,8 @@ def endpoint_named(name: object, settings: Mapping[str, Any]) -> Endpoint:
     if not isinstance(known, Mapping):
         raise unconfigured("adapters.webhook.endpoints is no mapping", advice="write endpoints: {NAME: {url: ...}}")
     if not isinstance(name, str) or name not in known:
-        hint = did_you_mean(str(name), known)
         raise unconfigured(
-            f"there is no endpoint {shown(name)} {hint}".rstrip(),
+            f"there is no endpoint {shown(name)}{near_miss(str(name), known)}",
             advice="name it in the operator's file: adapters: {webhook: {endpoints: {NAME: {url: https://...}}}}",
         )
     said = known[name]
@@ -93,8 +92,8 @@ def endpoint_named(name: object, settings: Mapping[str, Any]) -> Endpoint:
     if not isinstance(said, Mapping) or not isinstance(said.get("url"), str):
         raise unconfigured(f"{where} has no url", advice="give it one: {url: https://...}")
     if unknown := sorted(str(key) for key in said if key not in _KEYS):
-        hint = did_you_mean(unknown[0], _KEYS)
-        raise unconfigured(f"{where} has the unknown key {shown(unknown[0])} {hint}".rstrip())
+        hint = near_miss(unknown[0], _KEYS)
+        raise unconfigured(f"{where} has the unknown key {shown(unknown[0])}{hint}")
     return Endpoint(
         name,
         said["url"],

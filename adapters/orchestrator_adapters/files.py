@@ -24,7 +24,7 @@ from orchestrator.adapter import (
 from orchestrator.digest import sha256
 from orchestrator.errors import AdapterError, UsageError
 from orchestrator.names import NO_REPOSITORY, shown
-from orchestrator.words import did_you_mean
+from orchestrator.words import near_miss
 from orchestrator_adapters.wholefile import (
     EXECUTABLE,
     MOST_BYTES,
@@ -122,8 +122,8 @@ def _asked(given: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _prepared(given: Mapping[str, Any], root: Path) -> File:
     for name in sorted(map(str, given.keys() - _KEYS)):
-        hint = did_you_mean(name, _KEYS)
-        raise UsageError(f"write_file has no {shown(name)}; expected path, content or source, mode {hint}".rstrip())
+        hint = near_miss(name, _KEYS)
+        raise UsageError(f"write_file has no {shown(name)}; expected path, content or source, mode{hint}")
     if ("content" in given) == ("source" in given):
         raise UsageError("write_file needs either content, or source: the file whose content it is")
     path = _path(given.get("path"), "path")

@@ -19,11 +19,13 @@ class GitHub:
     actions = frozenset(_DEEDS)
 
     def prepare(self, wanted: Wanted, place: Place) -> Prepared:
-        """Return the action with its commits and contents fixed; asks the checkout alone, never GitHub.
+        """Return the action with its commits and contents fixed; asks the checkout.
+
+        GitHub is asked who wrote a change that the checkout does not hold, where `place.may_ask`.
 
         Raises:
             UsageError: a parameter is missing, unknown or cannot be.
-            AdapterError: the settings are not as they must be, or there is no token.
+            AdapterError: the settings are not as they must be, there is no token, or GitHub cannot be asked.
         """
         address(place)
         deed = _DEEDS[wanted.action]

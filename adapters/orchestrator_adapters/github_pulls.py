@@ -1,7 +1,7 @@
 """Pull requests on GitHub: opened for the change that was decided, merged at the commit that was decided, closed."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from orchestrator.adapter import Action, Delivery, ErrorClass, Place, Prepared, Receipt
@@ -9,7 +9,6 @@ from orchestrator.errors import UsageError
 from orchestrator.names import shown
 from orchestrator_adapters.github_api import Api, ApiError, UnknowableError
 from orchestrator_adapters.github_deed import (
-    Between,
     Deed,
     between,
     delivered,
@@ -22,29 +21,51 @@ from orchestrator_adapters.github_deed import (
     words,
 )
 from orchestrator_adapters.github_issues import comment, find_comment
+from orchestrator_adapters.github_people import there
 from orchestrator_adapters.parameters import Parameters
 
 _METHODS = ("merge", "squash", "rebase")
 _INVALID, _NOT_NOW = 422, frozenset({405, 409})
 
 
-def _change(given: Parameters, place: Place, head: str) -> tuple[Between, dict[str, Any]]:
-    """Return the change from `head` onto `branch`, and what of it belongs to the resource."""
+class _Change(NamedTuple):
+    """What a pull request would bring."""
+
+    commit: str
+    """The head; "" where nobody knows it."""
+    resource: dict[str, Any]
+    """`properties` of the resource."""
+    fixed: dict[str, Any]
+
+
+def _change(given: Parameters, place: Place, head: str, *, must_be_known: bool = False) -> _Change:
+    """Return the change from `head` onto `branch`; who wrote what the checkout does not hold, GitHub is asked.
+
+    Raises:
+        UsageError: a parameter is wrong, or the head has to be known here, and is not.
+        AdapterError: GitHub has to be asked, and cannot be now.
+    """
     base = given.branch()
-    change = between(base, head, given.text("commit") if "commit" in given else "", place)
     resource: dict[str, Any] = {"branch": base, **({"head_branch": head} if head else {})}
+    change = between(base, head, given.text("commit") if "commit" in given else "", place)
+    if must_be_known and not change.commit:
+        raise UsageError(
+            f"the checkout does not know the branch {shown(head)}, so nobody knows what would be merged",
+            advice="fetch it, or give the commit id of the pull request's head as `commit`",
+        )
     if change.files is not None:
-        resource["files"] = change.files
-    return change, resource
+        return _Change(change.commit, resource | {"files": change.files}, {"merge_base": change.merge_base})
+    if not place.may_ask:
+        return _Change(change.commit, resource, {"merge_base": change.merge_base, "contributors": None})
+    seen = there(base, head, change.commit, given.repository(place), place)
+    people = None if seen.people is None else list(seen.people)
+    return _Change(seen.commit, resource, {"merge_base": seen.merge_base, "contributors": people})
 
 
 def _prepare_open(given: Parameters, place: Place) -> Prepared:
-    change, resource = _change(given, place, given.branch("head_branch"))
-    if resource["branch"] == resource["head_branch"]:
+    if given.branch() == given.branch("head_branch"):
         raise UsageError("open_pr has one branch for both ends; expected `head_branch` other than `branch`")
     properties: dict[str, Any] = {"title": words(given, "title")}
-    if change.commit:
-        properties["commit"] = change.commit
     properties |= some(
         given,
         body=words(given, "body", "", is_empty_allowed=True),
@@ -53,8 +74,10 @@ def _prepare_open(given: Parameters, place: Place) -> Prepared:
         assignees=given.texts("assignees"),
         reviewers=given.texts("reviewers"),
     )
-    fixed = {"merge_base": change.merge_base}
-    return outward(given.repository(place), resource, properties, is_replayable=True, fixed=fixed)
+    change = _change(given, place, given.branch("head_branch"))
+    if change.commit:
+        properties["commit"] = change.commit
+    return outward(given.repository(place), change.resource, properties, is_replayable=True, fixed=change.fixed)
 
 
 def _open(api: Api, action: Action, key: str) -> Receipt:
@@ -119,20 +142,14 @@ def _prepare_merge(given: Parameters, place: Place) -> Prepared:
     head = given.branch("head_branch") if "head_branch" in given else ""
     if not head and "commit" not in given:
         raise UsageError("merge_pr needs `commit` or `head_branch`: what is merged is what was decided about")
-    change, resource = _change(given, place, head)
-    if not change.commit:
-        raise UsageError(
-            f"the checkout does not know the branch {shown(head)}, so nobody knows what would be merged",
-            advice="fetch it, or give the commit id of the pull request's head as `commit`",
-        )
     properties = {
         "number": given.number("number"),
-        "commit": change.commit,
         "method": given.choice("method", "merge", _METHODS),
         **some(given, title=words(given, "title", ""), body=words(given, "body", "", is_empty_allowed=True)),
     }
-    fixed = {"merge_base": change.merge_base}
-    return outward(given.repository(place), resource, properties, is_replayable=True, fixed=fixed)
+    change = _change(given, place, head, must_be_known=True)
+    properties["commit"] = change.commit
+    return outward(given.repository(place), change.resource, properties, is_replayable=True, fixed=change.fixed)
 
 
 def _merge(api: Api, action: Action, key: str) -> Receipt:

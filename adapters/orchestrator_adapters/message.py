@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from orchestrator.adapter import Delivery, Effect, Place, Prepared, Wanted, failure, unconfigured
+from orchestrator.adapter import Delivery, Effect, Place, Prepared, Wanted, failure, no_channel, unconfigured
 from orchestrator.digest import sha256
 from orchestrator.errors import UsageError
 from orchestrator.names import shown
-from orchestrator.words import did_you_mean
+from orchestrator.words import near_miss
 from orchestrator_adapters import inside
 from orchestrator_adapters.parameters import Parameters
 from orchestrator_adapters.template import MAX_TEXT, rendered
@@ -51,18 +51,14 @@ def channel_of(place: Place, name: str, adapter: str, known: str) -> Mapping[str
         AdapterError: there is none, it is another adapter's, or it has a key that no such channel has.
     """
     if name not in place.channels:
-        hint = did_you_mean(name, place.channels)
-        raise unconfigured(
-            f"there is no channel {shown(name)} {hint}".rstrip(),
-            advice="name it in the operator's file: channels: {NAME: {adapter: mail, ...}}",
-        )
+        raise no_channel(name, place.channels)
     channel = place.channels[name]
     if channel.get("adapter") != adapter:
         raise unconfigured(f"the channel {name} is one of the adapter {shown(channel.get('adapter'))}, not {adapter}")
     names = ["adapter", *known.split()]
     if unknown := sorted(str(key) for key in channel if key not in names):
-        hint = did_you_mean(unknown[0], names)
-        raise unconfigured(f"the channel {name} has {shown(unknown[0])}; expected only {', '.join(names)} {hint}")
+        hint = near_miss(unknown[0], names)
+        raise unconfigured(f"the channel {name} has {shown(unknown[0])}; expected only {', '.join(names)}{hint}")
     return channel
 
 

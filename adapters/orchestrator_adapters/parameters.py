@@ -6,7 +6,7 @@ from typing import Any
 from orchestrator.adapter import Place, Wanted, unconfigured
 from orchestrator.errors import UsageError
 from orchestrator.names import NO_REPOSITORY, branch_problem, path_problem, repository_problem, shown
-from orchestrator.words import did_you_mean
+from orchestrator.words import near_miss
 
 
 class Parameters:
@@ -22,10 +22,8 @@ class Parameters:
         self._given = {name: value for name, value in wanted.parameters.items() if value is not None}
         names = known.split()
         for name in sorted(self._given.keys() - set(names)):
-            hint = did_you_mean(name, names)
-            raise UsageError(
-                f"{wanted.action} has no parameter {shown(name)}; it has {', '.join(names)} {hint}".strip()
-            )
+            hint = near_miss(name, names)
+            raise UsageError(f"{wanted.action} has no parameter {shown(name)}; it has {', '.join(names)}{hint}")
 
     def __contains__(self, name: str) -> bool:
         return name in self._given
@@ -143,5 +141,5 @@ def refuse_unknown(settings: Mapping[str, Any], adapter: str, known: str) -> Non
     """
     names = known.split()
     for name in sorted(settings.keys() - set(names)):
-        hint = did_you_mean(str(name), names)
-        raise unconfigured(f"adapters.{adapter} has {shown(name)}; expected only {', '.join(names)} {hint}".strip())
+        hint = near_miss(str(name), names)
+        raise unconfigured(f"adapters.{adapter} has {shown(name)}; expected only {', '.join(names)}{hint}")
