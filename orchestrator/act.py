@@ -20,7 +20,7 @@ from orchestrator.names import shown
 from orchestrator.opening import is_opening
 from orchestrator.order import Done, Lease, OnUnknown, Order, State
 from orchestrator.outbox import Row, Standing
-from orchestrator.performing import Changed, Over, Performing, Verdict, next_attempt, stands
+from orchestrator.performing import Changed, Over, Performing, Verdict, is_to_do, next_attempt, stands
 from orchestrator.record import Beside, Recorder, Run
 from orchestrator.secret import Secrets
 from orchestrator.settings import Settings
@@ -117,7 +117,7 @@ class Executor:
             UsageError: no adapter can do it, or a parameter is wrong.
             AdapterError: what it needs is not configured or cannot be read.
         """
-        self._task(order)
+        self._task(order, may_ask=False)
 
     def look(self, order: Order) -> Done | None:
         """Return what is recorded of an order, None where nothing is; asks nobody.
@@ -143,7 +143,7 @@ class Executor:
             DecisionError: there is no answer to trust.
         """
         self.judge.renew()
-        task = self._task(order)
+        task = self._task(order, may_ask=False)
         recorder = None if self._ledger is None else self._recorder(self._chain(order))
         also = Beside(outlay.estimates_of(order))
         return self.judge.decide(task.request, recorder, also, task.facts)
@@ -229,20 +229,21 @@ class Executor:
             raise
         performing = self._performing(task, is_cancelled)
         free = performing.reconciled(rows)
-        before, rows = rows, self._rows(order)
+        before, rows = rows, self._rows(order) if any(row.is_open for row in rows.values()) else rows
         if any(
             self._is_busy(row) and not (target in before and before[target].is_open) for target, row in rows.items()
         ):
             raise Changed("another process is at it")
-        todo = [target for target in task.prepared.targets if _is_to_do(rows.get(target), free, again=again)]
+        todo = [target for target in task.prepared.targets if is_to_do(rows.get(target), free, again=again)]
         if not todo:
             return performing.done(rows)
-        found = self._verdict(task, rows, todo)
-        if (refusal := verdict.refused(found.context, self._key(order), found.request_id)) is not None:
-            performing.given_up(self._rows(order))
-            known = [row.receipt for row in rows.values() if row.state is not Standing.PLANNED]
-            return refusal._replace(receipts=tuple(known))
-        return performing.run(found, todo)
+        with performing.marks:
+            found = self._verdict(task, rows, todo, performing)
+            if (refusal := verdict.refused(found.context, self._key(order), found.request_id)) is not None:
+                performing.given_up(self._rows(order))
+                known = [row.receipt for row in rows.values() if row.state is not Standing.PLANNED]
+                return refusal._replace(receipts=tuple(known))
+            return performing.run(found, todo)
 
     def _only_decided(self, order: Order) -> Done | None:
         rows = self._rows(order)
@@ -251,21 +252,26 @@ class Executor:
             return None
         self.judge.renew()
         task = self._task(order)
-        todo = [target for target in task.prepared.targets if _is_to_do(rows.get(target), frozenset(), again=True)]
+        todo = [target for target in task.prepared.targets if is_to_do(rows.get(target), frozenset(), again=True)]
         found = self._verdict(task, rows, todo)
         return verdict.refused(found.context, self._key(order), found.request_id)
 
     # -- decisions
 
-    def _verdict(self, task: Task, rows: Mapping[str, Row], todo: Sequence[str]) -> Verdict:
-        """Return the decision that holds now: the recorded one where it still is the same, else a new one, recorded."""
+    def _verdict(
+        self, task: Task, rows: Mapping[str, Row], todo: Sequence[str], performing: Performing | None = None
+    ) -> Verdict:
+        """Return the decision that holds now: the recorded one where it still is the same, else a new one, recorded.
+
+        With a new one the attempt is begun, where `performing` can do that at once.
+        """
         order, ledger = task.order, self._book()
         recorder = self._recorder(self._chain(order))
         earlier = self._recorded(rows)
         is_begun = earlier is not None and earlier["outcome"] == "allow"
         used = next((row.request_id for row in rows.values() if row.request_id), "") if is_begun else ""
         also = Beside(outlay.estimates_of(order), used)
-        if self.run.id is not None:
+        if self.run.id is not None and rows:  # room is taken once it is planned
             with ledger.store.reading() as connection:
                 if outlay.open_one(connection, self._spender(order), next_attempt(rows)):
                     also = also._replace(estimates={})  # its room is taken already
@@ -280,6 +286,7 @@ class Executor:
         if earlier is not None and stands(earlier, decision, rows, todo):
             return Verdict(earlier, decision, request_id, used)
         plan = self._plan(order, task)
+        begins = performing is not None and not used and performing.may_begin(decision, todo)
 
         def then(connection: Any, recorded: Sequence[Decision]) -> None:  # noqa: ANN401  # a Connection
             for row in rows.values():
@@ -287,6 +294,8 @@ class Executor:
                     raise Changed("another process is at it")
             prepared = task.prepared._replace(targets=tuple(todo))
             outbox.planned(ledger, connection, plan, prepared, recorded[0].context)
+            if begins and performing is not None:
+                performing.begin(connection, Verdict(recorded[0].context, recorded[0], request_id, ""), todo[0])
 
         recorded = recorder.record([decision], then)[0]
         return Verdict(recorded.context, recorded, request_id, used)
@@ -327,8 +336,8 @@ class Executor:
             self._recorders[place] = self.judge.recorder(ledger, chain)
         return self._recorders[place]
 
-    def _task(self, order: Order) -> Task:
-        return task_of(order, self._shop, self.run, self.judge.policy.roster)
+    def _task(self, order: Order, *, may_ask: bool = True) -> Task:
+        return task_of(order, self._shop, self.run, self.judge.policy.roster, may_ask=may_ask)
 
     def _rows(self, order: Order) -> dict[str, Row]:
         with self._book().store.reading() as connection:
@@ -389,9 +398,3 @@ def _is_settled(rows: Mapping[str, Row], *, again: bool) -> bool:
     """Return whether nothing is left to do: all delivered, or refused outside and not to be tried again."""
     ended = {Standing.DELIVERED} if again else {Standing.DELIVERED, Standing.PERMANENT}
     return all(row.state in ended for row in rows.values())
-
-
-def _is_to_do(row: Row | None, free: frozenset[str], *, again: bool) -> bool:
-    if row is None or row.state in {Standing.PLANNED, Standing.RETRYABLE} or row.target in free:
-        return True
-    return again and row.state is Standing.PERMANENT

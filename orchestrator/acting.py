@@ -3,10 +3,13 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from orchestrator import outbox
 from orchestrator.act import Executor
+from orchestrator.adapter import Delivery
 from orchestrator.asker import Asker
 from orchestrator.decision import Decision
 from orchestrator.digest import new_id
@@ -46,6 +49,16 @@ class Asked(NamedTuple):
     root: str | None = None
 
 
+class Word(StrEnum):
+    """What a person says, after a look outside, of an action that may have happened."""
+
+    DELIVERED = "delivered"
+    NOT_DELIVERED = "not-delivered"
+
+
+_SAID = {Word.DELIVERED: Delivery.DELIVERED, Word.NOT_DELIVERED: Delivery.RETRYABLE}
+
+
 class Acting(NamedTuple):
     """An executor and the order it was asked for."""
 
@@ -81,6 +94,36 @@ def act(
         if acting.executor.look(order) is None:
             acting.executor.check(order)  # what was typed wrongly is an error, not something that was tried
         return acting.executor.act(order, is_cancelled=is_cancelled)
+
+
+def resolve(asked: Asked, settings: Settings, word: Word) -> list[dict[str, str]]:
+    """Record a person's word on an action that is unknown; return `{target, key, delivery, by}` for each recipient.
+
+    Of what did not happen the same action asked for again does it, under the packs as they are then.
+
+    Raises:
+        UsageError: no key is given, nothing of that name is unknown, it is another action, or somebody is still at it.
+        LedgerError: it cannot be recorded.
+    """
+    from orchestrator.ledger.open import open_ledger
+    from orchestrator.runs.lease import open_lease
+
+    if asked.key is None:
+        raise UsageError("--resolve needs --key", advice="`orch act` printed the key of what it does not know")
+    name, run_id, state = order_of(asked).name, settings.run or "", _SAID[word]
+    by = Asker.of(settings, here(), os.environ).subject({})
+    with ExitStack() as stack:
+        ledger = stack.enter_context(open_ledger(settings.ledger, must_exist=True))
+        lease = stack.enter_context(open_lease(ledger))
+        with ledger.store.reading() as connection:
+            rows = outbox.rows_of(connection, outbox.chain_of(run_id, name, ledger.id), name).values()
+        for row in rows:
+            if row.action != asked.action:
+                raise UsageError(f"{shown(name)} names {row.action}, not {shown(asked.action)}")
+            if row.is_open and row.executor and not (lease.is_dead(row.executor) or lease.is_replaced(row.executor)):
+                raise UsageError(f"another process is still at {shown(name)}", advice="wait for it, or end it first")
+        settled = outbox.resolve(ledger, run_id, name, state, by=by)
+    return [{"target": row.target, "key": row.key, "delivery": state.value, "by": by} for row in settled]
 
 
 @contextmanager

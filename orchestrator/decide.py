@@ -43,6 +43,7 @@ _HOST_FACTS = {
 }
 """What a host may state, and in which form: a wrong form would quietly loosen a decision."""
 _ROSTER_FACTS = ("roles", "attributes")
+_MOST_PACKS = 5
 _EMPTY: dict[str, Any] = {"subject": {}, "action": {}, "resource": {}, "context": {}}
 
 
@@ -357,13 +358,15 @@ def _next_action(context: dict[str, Any]) -> str:
             spent = [
                 one["id"] for one in context["obligations"] if one["type"] == "budget" and one["status"] == "unmet"
             ]
-            return f"raise the limit of {', '.join(spent)}, or stop here"
+            return f"raise the limit of {', '.join(spent)}"
         case "undecidable":
             return "give the missing budget counters; without them nothing may run"
-    for finding in context["findings"]:
-        if finding["fix"] and finding["mode"] == "enforce" and finding["level"] != "advisory" and not finding["waived"]:
-            return str(finding["fix"])
-    return "ask the owners of the packs named above"
+    objecting = [one for one in context["findings"] if one["mode"] == "enforce" and not one["waived"]]
+    objecting = [one for one in objecting if one["effect"] in {"deny", "require"} and one["level"] != "advisory"]
+    if fix := next((str(one["fix"]) for one in objecting if one["fix"]), ""):
+        return fix
+    packs = sorted({str(one["rule"]).rpartition("/")[0] for one in objecting})
+    return f"ask the owners of the pack{'' if len(packs) == 1 else 's'} {', '.join(packs[:_MOST_PACKS])}".rstrip()
 
 
 def _wanted(one: dict[str, Any]) -> str:

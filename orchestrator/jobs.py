@@ -3,8 +3,6 @@
 Source: 003, "user-defined jobs".
 """
 
-import os
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,7 +10,7 @@ from orchestrator import clock
 from orchestrator.errors import UsageError
 from orchestrator.names import shown
 from orchestrator.settings import DEFAULT, Settings
-from orchestrator.words import did_you_mean
+from orchestrator.words import near_miss
 
 if TYPE_CHECKING:
     from orchestrator.plans.model import Plan, Retry
@@ -22,9 +20,6 @@ STEP = "command"
 PHASE = "job"
 """What its only phase is called."""
 _TIMEOUT = "1h"
-_MOST_OF_NAME = 60
-_DRAWN_BYTES = 6
-_NOT_IN_A_RUN = re.compile("[^A-Za-z0-9._-]")
 
 
 class Job(NamedTuple):
@@ -36,10 +31,10 @@ class Job(NamedTuple):
     """The folder it runs in, absolute; "" for the one in which `orch run` was called."""
     env: Mapping[str, str] = {}
     """Variables beside the usual ones; secrets as references."""
-    timeout_s: int = 3_600
+    timeout_s: float = 3_600.0
     description: str = ""
     retry: Mapping[str, Any] = {}
-    """`attempts`, `wait`, `factor`, `most`, `on`, as far as they were said."""
+    """`attempts`, `wait`, `factor`, `most`, `errors`, as far as they were said."""
     errors: Mapping[str, str] = {}
     """Exit code to error class."""
     replayable: bool = False
@@ -65,10 +60,9 @@ def named(settings: Settings, name: str) -> Job:
     """
     if name in settings.jobs:
         return _job(name, settings.jobs[name], settings)
-    hint = did_you_mean(name, settings.jobs)
     there = f"; there is: {', '.join(sorted(settings.jobs)[:20])}" if settings.jobs else ", and no job at all"
     raise UsageError(
-        f"the operator's file has no job {shown(name)}{there}" + (f"; {hint}" if hint else ""),
+        f"the operator's file has no job {shown(name)}{there}{near_miss(name, settings.jobs)}",
         advice="add it below `jobs:` of the operator's file; orch doctor says where that lies",
     )
 
@@ -88,23 +82,13 @@ def plan_of(settings: Settings, name: str) -> "Plan":
         action="run_command",
         parameters={"argv": list(job.argv)} | ({"env": dict(job.env)} if job.env else {}),
         adapter="command",
-        timeout_s=float(job.timeout_s),
+        timeout_s=job.timeout_s,
         retry=_retry(job.retry),
         is_replayable=job.replayable or None,
         codes={int(code): ErrorClass(each) for code, each in job.errors.items()},
     )
     phase = Phase(id=PHASE, title=job.description, timeout_s=_longest_s(step), retry=ONCE, gate="none", steps=(step,))
     return Plan(name=job.name, title=job.description, phases=(phase,), source=job.source)
-
-
-def run_id(name: str, now_ns: int | None = None) -> str:
-    """Return a new id for a run of a job or plan: `nightly-20261121T053012Z-4f1a90b2c37d`.
-
-    However many start in one second, no two are alike.
-    """
-    at = clock.format_time(clock.now_ns() if now_ns is None else now_ns)[:19]
-    plain = _NOT_IN_A_RUN.sub("-", name)[:_MOST_OF_NAME].lstrip(".-") or "run"
-    return f"{plain}-{re.sub('[-:]', '', at)}Z-{os.urandom(_DRAWN_BYTES).hex()}"
 
 
 def _job(name: str, said: Mapping[str, Any], settings: Settings) -> Job:
@@ -114,7 +98,7 @@ def _job(name: str, said: Mapping[str, Any], settings: Settings) -> Job:
         argv=tuple(said["argv"]),
         cwd=said.get("cwd", ""),
         env=said.get("env", {}),
-        timeout_s=clock.parse_duration(said.get("timeout", _TIMEOUT)),
+        timeout_s=clock.parse_seconds(said.get("timeout", _TIMEOUT)),
         description=said.get("description", ""),
         retry=said.get("retry", {}),
         errors=said.get("errors", {}),
@@ -132,10 +116,10 @@ def _retry(said: Mapping[str, Any]) -> "Retry":
     usual = Retry()
     return Retry(
         attempts=said.get("attempts", usual.attempts),
-        wait_s=float(clock.parse_duration(said["wait"])) if "wait" in said else usual.wait_s,
+        wait_s=clock.parse_seconds(said["wait"]) if "wait" in said else usual.wait_s,
         factor=float(said.get("factor", usual.factor)),
-        most_s=float(clock.parse_duration(said["most"])) if "most" in said else usual.most_s,
-        on=frozenset(map(ErrorClass, said["on"])) if "on" in said else usual.on,
+        most_s=clock.parse_seconds(said["most"]) if "most" in said else usual.most_s,
+        errors=frozenset(map(ErrorClass, said["errors"])) if "errors" in said else usual.errors,
     )
 
 

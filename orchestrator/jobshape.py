@@ -11,13 +11,13 @@ _SHELL = frozenset("|&;<>()$`*?{}~#\n")
 """Characters that only a shell gives a meaning."""
 _INSTEAD = ("command", "cmd", "run", "script")
 """What others call the command of a job."""
-_DURATION = r"^[1-9][0-9]{0,8}[smhd]$"
+_DURATION = r"^([1-9][0-9]{0,8}(\.[0-9]{1,3})?|0\.([1-9][0-9]{0,2}|0[1-9][0-9]?|00[1-9]))(ms|s|m|h|d)$"
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
 _CODE = r"^[1-9][0-9]{0,2}$"
 EXPECTED_OF_PATTERN |= {
-    _DURATION: "how long, such as 90s, 30m or 2h",
+    _DURATION: "how long, such as 0.5s, 90s, 30m or 2h",
     _VARIABLE: "a variable's name of letters, digits and `_`",
-    _CODE: 'an exit code from 1 to 999 in quotes, such as "75"',
+    _CODE: "an exit code from 1 to 999, such as 75",
 }
 _MOST_ADVICE = 160
 _MOST_FACTOR = 100
@@ -45,7 +45,7 @@ class JobRetry(Strict):
     """By how much each wait is longer than the one before."""
     most: Annotated[str, Field(pattern=_DURATION)] = "5m"
     """The longest wait."""
-    on: Several[_ClassName] = ("transient",)
+    errors: Several[_ClassName] = ("transient",)
     """Which failures are worth another attempt."""
 
 
@@ -65,7 +65,7 @@ class Job(Strict):
     retry: JobRetry = JobRetry()
     """When it begins anew after a failure; left out: never."""
     errors: Annotated[dict[Annotated[str, Field(pattern=_CODE)], _ClassName], Field(max_length=255)] = _NONE
-    """What its exit codes mean, such as "75": transient."""
+    """What its exit codes mean, such as 75: transient."""
     replayable: bool = False
     """Whether it may run again where nobody knows how an attempt ended."""
 
@@ -76,10 +76,9 @@ class Job(Strict):
         if isinstance(value, str):
             refuse("a mapping with `argv`", _spelled(value))
         if isinstance(value, Mapping):
-            if isinstance(text := value.get("argv"), str):
-                refuse("`argv` as a list", _spelled(text))
-            if isinstance(found := next((value[name] for name in _INSTEAD if name in value), None), str):
-                refuse("`argv`, a list", _spelled(found))
+            for name in ("argv", *_INSTEAD):
+                if isinstance(text := value.get(name), str):
+                    refuse("a list" if name == "argv" else "`argv` instead, a list", _spelled(text), at=name)
         return value
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, Self
 from orchestrator.adapter import ErrorClass
 from orchestrator.errors import Exit
 
-TRACKING = "tracking/"
+TRACKING = "tracking."
 """How the names of orders begin that tell of a run: they alone are carried out once it has ended."""
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
@@ -26,7 +26,7 @@ class Order(NamedTuple):
     """One action that somebody wants done."""
 
     name: str
-    """Its place, unique in the run: `phase/step`, `tracking/issue`, or what `--key` says."""
+    """Its place, unique in the run: `phase/step`, `tracking.issue`, or what `--key` says."""
     action: str
     parameters: Mapping[str, Any]
     """Interpolated; secrets are references."""

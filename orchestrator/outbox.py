@@ -219,9 +219,9 @@ def resolve(ledger: Ledger, run_id: str, name: str, state: Delivery, *, by: str,
         lock_chain(connection, chain)
         rows = [row for row in rows_of(connection, chain, name).values() if row.is_open]
         if not rows:
-            raise UsageError(
-                f"nothing is unknown of {shown(name)} in run {shown(run_id)}", advice="`orch runs RUN` shows what is"
-            )
+            where = f" in run {shown(run_id)}" if run_id else ""
+            looks = "`orch runs RUN` shows what is" if run_id else "`orch act` without --resolve says how it stands"
+            raise UsageError(f"nothing is unknown of {shown(name)}{where}", advice=looks)
         for row in rows:
             payload = {"key": row.key, "state": state.value, "by": by, "note": note[:_MOST_DETAIL_CHARS]}
             append(ledger, connection, Draft("orch.action.resolved", chain, by, payload, action=row.action))

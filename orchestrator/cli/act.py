@@ -1,13 +1,16 @@
 """`orch act`: do one action, if the packs permit it."""
 
 import os
+import shutil
 import sys
 from typing import Any
 
 import click
 
+from orchestrator.errors import UsageError
 from orchestrator.settings import Settings
 
+_LEAST_COLUMNS, _COLUMNS = 40, 80
 _SETTINGS = ("packs", "run_packs", "run", "session", "ledger", "config")
 
 
@@ -33,6 +36,12 @@ _SETTINGS = ("packs", "run_packs", "run", "session", "ledger", "config")
     help="Where nobody can say whether an earlier attempt happened: a person looks, or it is done again.",
 )
 @click.option(
+    "--resolve",
+    "word",
+    type=click.Choice(["delivered", "not-delivered"]),
+    help="Do nothing but record that the order of --key, of which nobody knew, happened or did not.",
+)
+@click.option(
     "--timeout", "timeout_s", type=float, default=300.0, show_default=True, metavar="SECONDS", help="For all of it."
 )
 @click.option("--estimate", "estimates", multiple=True, metavar="METER=AMOUNT", help="What it will use, as usd=0.50.")
@@ -43,7 +52,7 @@ _SETTINGS = ("packs", "run_packs", "run", "session", "ledger", "config")
 @click.option("--config", metavar="FILE", help="Another operator's file.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_context
-def act(context: click.Context, /, *, is_dry: bool, output: str, **given: Any) -> None:  # noqa: ANN401  # click's
+def act(context: click.Context, /, *, is_dry: bool, word: str | None, output: str, **given: Any) -> None:  # noqa: ANN401  # click's
     """Do ACTION with an adapter, if the packs permit it, and record what became of it.
 
     A denied action is not done (exit 3). One that needs approvals or evidence waits (4): once they are there, the same
@@ -52,21 +61,30 @@ def act(context: click.Context, /, *, is_dry: bool, output: str, **given: Any) -
 
     docs/actions.md lists the actions, docs/adapters.md leads to the parameters of each.
 
-    Exit code: 0 done, 1 failed or unknown, 3 denied, 4 waiting, 5 a budget is spent, 6 undecidable.
+    Unknown is what may have happened. Look outside; then say --key and --resolve, or --key and --on-unknown resend.
+
+    Exit code: 0 done, 1 failed or unknown, 3 denied, 4 waiting, 5 a budget is spent, 6 undecidable, 7 something is not
+    configured.
     """
     from orchestrator import acting
+    from orchestrator.show import done as show
 
     settings = Settings.load({name: given.pop(name) for name in _SETTINGS} | {"repository": given.pop("repository")})
     asked = acting.Asked(**given)
+    sheet = show.Sheet(asked.action, settings.run or "", _width(), _has_color())
+    if word is not None:
+        if is_dry:
+            raise UsageError("--resolve and --dry-run at once", advice="leave --dry-run out: nothing is done anyway")
+        receipts = acting.resolve(asked, settings, acting.Word(word))
+        show.write_resolved(receipts, asked.key or "", sheet, sys.stdout, output)
+        return
     if is_dry:
         _show_decision(context, asked, settings, output)
-    from orchestrator.show import done as show
-
     done = acting.act(asked, settings, told=_note)
     if output == "json":
         show.write_json(done, sys.stdout)
     else:
-        show.write_text(done, asked.action, sys.stdout, has_color=_has_color())
+        show.write_text(done, sheet, sys.stdout)
     context.exit(int(done.exit_code))
 
 
@@ -80,6 +98,10 @@ def _show_decision(context: click.Context, asked: Any, settings: Settings, outpu
     if output == "text":
         click.echo("orch: a dry run: nothing was done, and nothing recorded", err=True)
     context.exit(int(decision.exit_code))
+
+
+def _width() -> int:
+    return max(_LEAST_COLUMNS, min(_COLUMNS, shutil.get_terminal_size((_COLUMNS, 24)).columns))
 
 
 def _note(notes: tuple[str, ...]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from orchestrator.ledger.event import Event
 from orchestrator.runs import awaited
 from orchestrator.show.told import Happening, mapping, mappings, number, subject, text, who
+from orchestrator.words import counted
 
 _MOST = 3
 _KEY_CHARS = 8
@@ -105,8 +106,13 @@ def _of_phase(payload: dict[str, Any]) -> Iterator[str]:
     if len(missed) > _MOST:
         yield f"and {len(missed) - _MOST} more"
     if criteria and not missed:
-        yield "1 criterion met" if len(criteria) == 1 else f"all {len(criteria)} criteria met"
+        yield criteria_met(len(criteria))
     yield from _awaited(payload.get("for"))
+
+
+def criteria_met(count: int) -> str:
+    """Return that all criteria of a phase were met: `1 criterion met`, `all 3 criteria met`."""
+    return ("" if count == 1 else "all ") + counted(count, "criterion", "criteria") + " met"
 
 
 def criterion(one: dict[str, Any]) -> str:
@@ -164,6 +170,11 @@ def _resolved(event: Event, payload: dict[str, Any]) -> Happening:
     return Happening("RESOLVED", "wait", text(payload.get("by")) or who(event), parts, (note,) if note else ())
 
 
+def _behind(event: Event, payload: dict[str, Any]) -> Happening:
+    reason = " ".join(text(payload.get("reason")).split())
+    return Happening("BEHIND", "wait", who(event), (_step(event, payload),), (reason,) if reason else ())
+
+
 TELLERS: dict[str, Callable[[Event, dict[str, Any]], Happening]] = {
     "orch.run.started": _begins,
     "orch.run.waiting": _waits,
@@ -176,5 +187,6 @@ TELLERS: dict[str, Callable[[Event, dict[str, Any]], Happening]] = {
     "orch.action.dispatching": _dispatching,
     **{f"orch.action.{name}": _outcome for name in _DELIVERIES},
     "orch.action.resolved": _resolved,
+    "orch.tracking.behind": _behind,
 }
 """Type of event to what tells it."""

@@ -16,6 +16,7 @@ from orchestrator.show import Options, wording
 from orchestrator.show.escape import github_data, github_property, visible
 from orchestrator.show.markdown import Report
 from orchestrator.show.notice import Notice, notices, place_in_repository
+from orchestrator.words import counted
 
 SHOWN_PER_LEVEL = 10
 """What GitHub shows of one step."""
@@ -76,7 +77,7 @@ class _Annotations:
             left_out = self._seen[command] - len(kept)
             for number, (_, properties, message) in enumerate(kept, start=1):
                 is_last = number == len(kept) and left_out
-                more = github_data(f"\n({wording.counted(left_out, 'more ' + command)} not shown)") if is_last else ""
+                more = github_data(f"\n({counted(left_out, 'more ' + command)} not shown)") if is_last else ""
                 yield f"::{command} {properties}::{message}{more}"
 
 
@@ -99,7 +100,7 @@ def _message(notice: Notice, decision: Decision) -> str:
     what = visible(" ".join(filter(None, (who.subject, who.action, who.resource, who.place))))
     lines = [" ".join(notice.message.split()), f"request: {what}"]
     if notice.unlisted:
-        lines.append(f"and {wording.counted(notice.unlisted, 'more file')}")
+        lines.append(f"and {counted(notice.unlisted, 'more file')}")
     if notice.fix:
         lines.append(f"fix: {visible(notice.fix)}")
     if notice.source:

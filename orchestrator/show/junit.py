@@ -14,6 +14,7 @@ from orchestrator.show import Options, wording
 from orchestrator.show.escape import visible, xml, xml_attribute
 from orchestrator.show.notice import notices
 from orchestrator.show.spool import Spool
+from orchestrator.words import counted
 
 _PATHS_SHOWN = 5
 
@@ -70,7 +71,7 @@ def _lines(decision: Decision, options: Options) -> Iterator[str]:
         yield from (f"  file: {visible(path)}" for path in shown)
         more = max(notice.path_count, len(notice.paths)) - len(shown)
         if more > 0:
-            yield f"  and {wording.counted(more, 'more file')}"
+            yield f"  and {counted(more, 'more file')}"
         if notice.fix:
             yield f"  fix: {visible(notice.fix)}"
         if notice.source:

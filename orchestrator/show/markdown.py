@@ -14,6 +14,7 @@ from orchestrator.show import Options, wording
 from orchestrator.show.escape import markdown, markdown_code
 from orchestrator.show.notice import Notice, notices
 from orchestrator.show.spool import Spool
+from orchestrator.words import counted
 
 MARKER = "<!-- orch:report -->"
 _PATHS_SHOWN = 5
@@ -99,7 +100,7 @@ class Report:
 
 def _more(hidden: int, noun: str, which: str = "") -> str:
     return (
-        f"\n_{wording.counted(hidden, noun)} more {which}left out: the report has reached its size limit._\n\n"
+        f"\n_{counted(hidden, noun)} more {which}left out: the report has reached its size limit._\n\n"
         if hidden
         else ""
     )

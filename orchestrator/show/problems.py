@@ -8,18 +8,18 @@ from typing import TextIO
 
 from orchestrator.errors import Problem
 from orchestrator.show.escape import github_data, github_property, json_text, terminal
-from orchestrator.show.wording import counted
+from orchestrator.words import counted
 
 _MIN_WIDTH = 40
 
 
-def write(problems: Sequence[Problem], out: TextIO, output_format: str, *, subject: str) -> None:
-    """Write problems in one of FORMATS. `subject` says what was looked at: `2 packs with 17 rules`.
+def write(problems: Sequence[Problem], out: TextIO, output_format: str, *, subject: str, command: str) -> None:
+    """Write problems in one of FORMATS. `subject` says what was looked at: `2 packs with 17 rules`; `command` by whom.
 
     Raises:
         BrokenPipeError: the reader has gone.
     """
-    FORMATS[output_format](problems, out, subject)
+    FORMATS[output_format](problems, out, subject, command)
 
 
 def totals(problems: Sequence[Problem], subject: str) -> str:
@@ -30,7 +30,7 @@ def totals(problems: Sequence[Problem], subject: str) -> str:
     return f"{subject}: {' and '.join(found) or 'ok'}" if subject else " and ".join(found)
 
 
-def _text(problems: Sequence[Problem], out: TextIO, subject: str) -> None:
+def _text(problems: Sequence[Problem], out: TextIO, subject: str, _command: str) -> None:
     width = _width(out)
     for problem in problems:
         word = "warning" if problem.is_warning else "error"
@@ -58,7 +58,7 @@ def _where(problem: Problem) -> str:
     return problem.file + (f":{problem.line}:{problem.column}" if problem.line else "")
 
 
-def _json(problems: Sequence[Problem], out: TextIO, subject: str) -> None:  # noqa: ARG001  # every format is called alike
+def _json(problems: Sequence[Problem], out: TextIO, _subject: str, _command: str) -> None:
     rows = [
         {
             "file": problem.file,
@@ -74,16 +74,17 @@ def _json(problems: Sequence[Problem], out: TextIO, subject: str) -> None:  # no
     out.write(json_text({"ok": all(problem.is_warning for problem in problems), "problems": rows}, indent=2) + "\n")
 
 
-def _github(problems: Sequence[Problem], out: TextIO, subject: str) -> None:
+def _github(problems: Sequence[Problem], out: TextIO, subject: str, command: str) -> None:
     for problem in problems:
-        command = "warning" if problem.is_warning else "error"
+        level = "warning" if problem.is_warning else "error"
         place = f"file={github_property(PurePath(problem.file).as_posix())}"
         if problem.line:
             place += f",line={problem.line},col={max(1, problem.column)}"
         advice = f"\n{problem.advice}" if problem.advice else ""
-        out.write(f"::{command} {place},title=orch policy validate::{github_data(problem.said + advice)}\n")
+        out.write(f"::{level} {place},title={command}::{github_data(problem.said + advice)}\n")
     out.write(f"orch: {totals(problems, subject)}\n")
 
 
-FORMATS: dict[str, Callable[[Sequence[Problem], TextIO, str], None]] = {"text": _text, "json": _json, "github": _github}
+_Writer = Callable[[Sequence[Problem], TextIO, str, str], None]
+FORMATS: dict[str, _Writer] = {"text": _text, "json": _json, "github": _github}
 """Every format by its name."""

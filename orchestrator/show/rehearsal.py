@@ -4,6 +4,7 @@ from typing import TextIO
 
 from orchestrator.runs.dry import Rehearsal, Trial
 from orchestrator.show.escape import terminal
+from orchestrator.words import counted
 
 _WORDS = {
     "allow": "allowed",
@@ -17,8 +18,8 @@ _WORDS = {
 
 def write(rehearsal: Rehearsal, out: TextIO) -> None:
     """Write a rehearsal as text."""
-    count = sum(map(len, rehearsal.levels))
-    out.write(f"{terminal(rehearsal.plan)}: {count} phases in {len(rehearsal.levels)} levels; nothing was done\n")
+    phases, levels = counted(sum(map(len, rehearsal.levels)), "phase"), counted(len(rehearsal.levels), "level")
+    out.write(f"{terminal(rehearsal.plan)}: {phases} in {levels}; nothing was done\n")
     for number, level in enumerate(rehearsal.levels, 1):
         out.write(f"level {number}: {terminal(', '.join(level))}\n")
         for trial in rehearsal.trials:

@@ -1,15 +1,18 @@
 """Runs as a person reads them, and as JSON: the newest first, or one with phases, steps, receipts and what it needs."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import shlex
+from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
 from orchestrator.runs import awaited
+from orchestrator.runs.attendance import UNSEEN, Attendance, shown
 from orchestrator.runs.listing import Found, Listed
 from orchestrator.runs.reports import seconds_of
 from orchestrator.runs.state import PhaseState, Snapshot, StepState
 from orchestrator.show.escape import json_text
-from orchestrator.show.execution import criterion
+from orchestrator.show.execution import criteria_met, criterion
 from orchestrator.show.timeline import Page, ago, wrapped
+from orchestrator.words import counted
 
 _TONES = {
     "succeeded": "good",
@@ -20,11 +23,15 @@ _TONES = {
     "permanent": "bad",
     "unknown": "bad",
     "waiting": "wait",
+    "stopped": "wait",
+    "queued": "wait",
+    "hindered": "bad",
     "cancelling": "wait",
     "cancelled": "wait",
     "retryable": "wait",
     "compensated": "wait",
 }
+_GOING = frozenset({"running", "cancelling"})
 _LABEL = 10
 _STATE = 11
 _MOST_WAITS = 3
@@ -40,7 +47,8 @@ def json_of(found: Found) -> dict[str, Any]:
         for one in seen.waiting_for
     ]
     tracking = [{"name": name, "state": state, "about": about} for name, state, about in found.tracked]
-    return {**seen.to_json(), "waiting_for": waits, "tracking": tracking}
+    attended = _attendance(found, seen.run_id).to_json()
+    return {**seen.to_json(), **attended, "waiting_for": waits, "tracking": tracking}
 
 
 def write(found: Found, out: TextIO, output: str, page: Page) -> None:
@@ -50,48 +58,78 @@ def write(found: Found, out: TextIO, output: str, page: Page) -> None:
         BrokenPipeError: the reader has gone.
     """
     if output == "json":
-        said = json_of(found) if found.run is not None else [one.to_json() for one in found.runs]
+        listed = [{**one.to_json(), **_attendance(found, one.run_id).to_json()} for one in found.runs]
+        said = json_of(found) if found.run is not None else listed
         out.write(json_text(said, indent=2) + "\n")
         return
-    lines = _one(found.run, found.tracked, page) if found.run is not None else _list(found.runs, page)
+    lines = _one(found, found.run, page) if found.run is not None else _list(found, page)
     out.writelines(f"{line.rstrip()}\n" for line in lines)
 
 
-def _list(runs: Sequence[Listed], page: Page) -> Iterator[str]:
-    if not runs:
+def _attendance(found: Found, run_id: str) -> Attendance:
+    return found.attended.get(run_id, UNSEEN)
+
+
+def _state(state: str, attended: Attendance) -> str:
+    """Return a run's state as people are told it: what only the record says goes on is stopped, or queued."""
+    if state not in _GOING or attended.is_worked_on is not False:
+        return state
+    return "queued" if attended.is_queued else "stopped"
+
+
+def _absence(state: str, attended: Attendance, run_id: str, page: Page, *, width: int = _STATE) -> Iterator[str]:
+    """Yield why nobody goes on with a run, and what does."""
+    for one in attended.hindrances[:_MOST_WAITS]:
+        when = ago(one.at, page.now_ns)
+        text = f"{shown(one.executor)}{f', {when}' if when else ''}: {one.reason}"
+        yield from _labelled("hindered", page.say(text), page, width=width)
+    if state in _GOING and attended.is_worked_on is False:
+        is_queued = attended.is_queued or bool(attended.hindrances)
+        why = "a worker takes it: orch worker" if is_queued else "nobody works on it"
+        yield from _labelled("next", page.say(f"{why}; orch resume {shlex.quote(run_id)} goes on"), page, width=width)
+
+
+def _list(found: Found, page: Page) -> Iterator[str]:
+    if not found.runs:
         yield "no runs; orch run begins one"
-    for number, run in enumerate(runs):
+    for number, run in enumerate(found.runs):
         if number:
             yield ""
-        yield from _listed(run, page)
+        yield from _listed(run, _attendance(found, run.run_id), page)
 
 
-def _listed(run: Listed, page: Page) -> Iterator[str]:
+def _listed(run: Listed, attended: Attendance, page: Page) -> Iterator[str]:
     yield from (page.paint("bold", line) for line in wrapped(page.say(run.run_id), page.width, 0, 2))
     parts = [
         f"{run.done} of {run.total} ({run.percent} %)" if run.total else "",
         run.kind if run.kind != "plan" else "",
     ]
     parts += [f"mode {run.mode}" if run.mode else "", run.repository, run.actor, ago(run.started_at, page.now_ns)]
-    yield from _labelled(run.state, page.dot.join(page.say(part) for part in parts if part), page, width=_STATE)
+    state = _state(run.state, attended)
+    yield from _labelled(state, page.dot.join(page.say(part) for part in parts if part), page, width=_STATE)
     waits = awaited.at_once(run.waiting_for)
     for one in waits[:_MOST_WAITS]:
         yield from _wait(one, run.run_id, page)
     if len(waits) > _MOST_WAITS:
         yield from _labelled("", f"and {len(waits) - _MOST_WAITS:,} more", page, width=_STATE)
+    yield from _absence(run.state, attended, run.run_id, page)
 
 
-def _one(seen: Snapshot, tracked: Sequence[tuple[str, str, str]], page: Page) -> Iterator[str]:
+def _one(found: Found, seen: Snapshot, page: Page) -> Iterator[str]:
+    attended = _attendance(found, seen.run_id)
+    state = _state(seen.state, attended)
     yield from (page.paint("bold", line) for line in wrapped(page.say(seen.run_id), page.width, 0, 2))
-    tone = _TONES.get(seen.state, "plain")
-    yield from _labelled("state", page.paint(tone, page.say(seen.state)), page)
+    said = page.paint(_TONES.get(state, "plain"), page.say(state))
+    by = page.say(f"by {shown(attended.by)}") if attended.by else ""
+    yield from _labelled("state", f"{said} {by}".rstrip(), page)
+    yield from _absence(seen.state, attended, seen.run_id, page, width=_LABEL)
     for name, text in _facts(seen, page):
         if text:
             yield from _labelled(name, page.say(text), page)
     for one in awaited.at_once(seen.waiting_for):
         yield from _wait(one, seen.run_id, page, width=_LABEL)
-    for name, state, about in tracked:
-        yield from _labelled("tracking", page.say(" ".join(filter(None, (name, state, about)))), page)
+    for tracked in found.tracked:
+        yield from _labelled("tracking", page.say(" ".join(filter(None, tracked))), page)
     yield ""
     for phase in seen.phases:
         yield from _phase(phase, page)
@@ -115,7 +153,7 @@ def _facts(seen: Snapshot, page: Page) -> Iterable[tuple[str, str]]:
         ("inputs", inputs),
         ("root", seen.root),
         ("reports", seen.reports or ""),
-        ("progress", f"{seen.done} of {seen.total} phases, {min(100, seen.percent)} %"),
+        ("progress", f"{seen.done} of {counted(seen.total, 'phase')}, {min(100, seen.percent)} %"),
     )
 
 
@@ -134,9 +172,9 @@ def _phase(phase: PhaseState, page: Page) -> Iterator[str]:
     for one in missed:
         yield from _hung(f"not met: {criterion(dict(one))}", page)
     if phase.criteria and not missed:
-        yield from _hung(f"{len(phase.criteria)} of {len(phase.criteria)} criteria met", page)
+        yield from _hung(criteria_met(len(phase.criteria)), page)
     for wait in phase.waiting_for:
-        yield from _hung(f"waits for {awaited.told({**wait, 'phase': ''})}", page)
+        yield from _hung(awaited.sentence({**wait, "phase": ""}), page)
 
 
 def _step(step: StepState, page: Page) -> Iterator[str]:
@@ -154,10 +192,11 @@ def _step(step: StepState, page: Page) -> Iterator[str]:
 
 def _wait(one: Any, run_id: str, page: Page, *, width: int = _STATE) -> Iterator[str]:  # noqa: ANN401  # JSON
     commands = awaited.openers(one, run_id)
-    yield from _labelled("waits", page.say(f"for {awaited.told(one)}"), page, width=width)
+    label, _, text = awaited.sentence(one).partition(" ")
+    yield from _labelled(label, page.say(text), page, width=width)
     for number, command in enumerate(commands):
         yield from _labelled("or" if number else "next", page.say(command), page, width=width)
-    if not commands and one.get("type") == "timer":
+    if not commands and one.get("type") == "timer" and one.get("is_look") is not True:
         yield from _labelled("next", page.say(f"{_FOLLOWS} {run_id}"), page, width=width)
 
 

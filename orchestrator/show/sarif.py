@@ -15,6 +15,7 @@ from orchestrator.show import Options, wording
 from orchestrator.show.escape import json_text, visible
 from orchestrator.show.notice import Notice, notices, place_in_repository
 from orchestrator.show.spool import Spool
+from orchestrator.words import counted
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _SECURITY_SEVERITY = {"critical": "9.5", "high": "8.0", "medium": "5.5", "low": "3.0"}
@@ -106,7 +107,7 @@ def _text(notice: Notice, decision: Decision) -> str:
     what = " ".join(filter(None, (who.subject, who.action, who.resource, who.place)))
     lines = [visible(" ".join(notice.message.split())), f"Request: {visible(what)}"]
     if notice.unlisted:
-        lines.append(f"And {wording.counted(notice.unlisted, 'more file')}.")
+        lines.append(f"And {counted(notice.unlisted, 'more file')}.")
     if notice.fix:
         lines.append(f"Fix: {visible(notice.fix)}")
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 from orchestrator.policytest import CaseResult, Report, Suite
 from orchestrator.show.escape import json_text, tap, terminal, visible, xml, xml_attribute, yaml
-from orchestrator.show.wording import counted
+from orchestrator.words import counted
 
 _WIDTH = 80
 _NO_TESTS = "no tests: a pack that nobody tests may do anything"

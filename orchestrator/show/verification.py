@@ -11,6 +11,7 @@ from orchestrator.ledger.anchor import Anchored
 from orchestrator.ledger.heads import Head
 from orchestrator.ledger.verify_report import Finding, Report, State
 from orchestrator.show.escape import terminal
+from orchestrator.words import counted
 
 _COLOURS = {State.VERIFIED: "green", State.TAMPERED: "red", State.CANNOT_TELL: "yellow"}
 _HELD_SHOWN = 5
@@ -18,6 +19,10 @@ _WORST_FIRST = ("key", "held", "head", "chain", "leaf", "header", "column", "pay
 """Kinds of findings; the others come last."""
 _PLACES_SHOWN = 8
 _NEXT = 'next: stop what writes; docs/ledger-verify.md, "When it says tampered", says what to do'
+_NEXT_TABLES = (
+    "next: the events hold, only tables that are made of them differ: keep a copy, then `orch ledger rebuild` makes "
+    'them anew; docs/ledger-verify.md, "When it says tampered", says how to find out why'
+)
 _SIGN = "`orch ledger heads sign` signs one; `orch ledger heads anchor` keeps it elsewhere, too"
 
 
@@ -49,7 +54,7 @@ def write_signed(head: Head, out: TextIO) -> None:
     """Write that a head was signed, and how it is kept elsewhere."""
     import click
 
-    click.echo(f"signed a head of {_many(head.size, 'event')} at {terminal(head.signed_at[:19])}Z", file=out)
+    click.echo(f"signed a head of {counted(head.size, 'event')} at {terminal(head.signed_at[:19])}Z", file=out)
     click.echo(f"root {b64encode(head.root).decode()}", file=out)
     click.echo("keep it elsewhere: orch ledger heads anchor --git DIR, or orch ledger heads show > FILE", file=out)
 
@@ -60,14 +65,14 @@ def write_anchored(done: Anchored, out: TextIO) -> None:
 
     said = "kept" if done.is_new else "was kept already"
     where = f"{done.ref} at {done.commit[:12]}" + (f", pushed to {done.remote}" if done.remote else "")
-    click.echo(f"the head of {_many(done.head.size, 'event')} {said} in {terminal(where)}", file=out)
+    click.echo(f"the head of {counted(done.head.size, 'event')} {said} in {terminal(where)}", file=out)
 
 
 def _first(report: Report) -> tuple[str, str]:
     if not report.events:
         return report.state, f": the ledger {report.ledger_id}" if report.ledger_id else ""
-    heads = f"{_many(report.heads, 'signed head')}, {_many(len(report.held), 'head')} held elsewhere"
-    return report.state, f": {_many(report.events, 'event')} in {_many(report.chains, 'chain')}; {heads}"
+    heads = f"{counted(report.heads, 'signed head')}, {counted(len(report.held), 'head')} held elsewhere"
+    return report.state, f": {counted(report.events, 'event')} in {counted(report.chains, 'chain')}; {heads}"
 
 
 def _lines(report: Report) -> Iterator[tuple[str, str]]:
@@ -83,16 +88,17 @@ def _lines(report: Report) -> Iterator[tuple[str, str]]:
     if len(report.held) > _HELD_SHOWN:
         yield "  + ", f"and {len(report.held) - _HELD_SHOWN:,} more heads"
     if report.erased:
-        yield "  - ", f"{_many(report.erased, 'payload')} erased by an event that says so"
+        yield "  - ", f"{counted(report.erased, 'payload')} erased by an event that says so"
     if report.unanchored and report.events:
-        yield "  ! ", f"{_many(report.unanchored, 'event')} under no signed head yet; {_SIGN}"
+        yield "  ! ", f"{counted(report.unanchored, 'event')} under no signed head yet; {_SIGN}"
     for notice in report.notices:
         yield "  ! ", notice
     if report.not_proven:
         yield "", "Not proven by this:"
         yield from (("  - ", text) for text in report.not_proven)
     if report.findings:
-        yield "", _NEXT
+        are_tables_alone = {kind for kind, _ in report.counts} == {"projection"} and not report.doubts
+        yield "", _NEXT_TABLES if are_tables_alone else _NEXT
 
 
 def _findings(findings: Sequence[Finding]) -> Iterator[tuple[str, str]]:
@@ -155,7 +161,3 @@ def _wrapped(line: tuple[str, str], width: int) -> str:
     wrapper = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False)
     wrapper.initial_indent, wrapper.subsequent_indent = begin, " " * len(begin)
     return wrapper.fill(shown)
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

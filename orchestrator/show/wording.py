@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.choices import Outcome, Reason
 from orchestrator.decision import Decision, Obligation
+from orchestrator.words import counted
 
 _WORD = {Outcome.ALLOW: "ALLOWED", Outcome.DENY: "DENIED", Outcome.PENDING: "WAITING"}
 _DENY_NOTE = {
@@ -97,11 +98,6 @@ def is_clean(decision: Decision) -> bool:
         and not any(map(decision.is_open, decision.findings))
         and all(owed.status == "met" or owed.type == "budget" for owed in decision.obligations)
     )
-
-
-def counted(number: int, noun: str) -> str:
-    """Return `1 file`, `2 files`."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def totals(words: Counter[str]) -> str:

@@ -107,6 +107,16 @@ def test_what_is_denied_is_not(world: World) -> None:
     assert world.calls() == 0
 
 
+def test_a_denial_by_default_names_the_pack_and_fits_the_page(world: World) -> None:
+    world.rules("  - {id: other, effect: allow, actions: open_pr}\n")
+
+    done = world.act()
+
+    assert done.returncode == 3, clean(done)
+    assert "ask the owners of the pack acme" in " ".join(done.stdout.split())
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
 def test_what_waits_is_approved_done_and_waits_anew(world: World) -> None:
     world.rules(ALLOW + SRE)
 
@@ -219,6 +229,68 @@ def test_killed_in_the_middle_it_is_looked_up_before_it_is_done_again(
     assert world.place.orch("ledger", "verify").returncode == 0
 
 
+def unknown(world: World, *more: object) -> None:
+    """Leave an order behind of which nobody knows whether it happened."""
+    killed = world.act("--arg", "how=first-kill-after", "--arg", "blind:=true", *more)
+    assert killed.returncode == -signal.SIGKILL
+
+
+def test_a_persons_word_settles_what_is_unknown(world: World) -> None:
+    unknown(world, "--key", "k1")
+    seen = world.act("--arg", "how=first-kill-after", "--arg", "blind:=true", "--key", "k1")
+    said = world.place.orch("act", "post_note", "--key", "k1", "--resolve", "delivered")
+    done = world.act("--arg", "how=first-kill-after", "--arg", "blind:=true", "--key", "k1")
+    shown = world.place.orch("ledger", "show", "-o", "json")
+
+    assert "orch act post_note --key k1 --resolve delivered" in seen.stdout
+    assert (said.returncode, said.stdout) == (0, "RECORDED post_note\n  k1: delivered, by agent:fixer\n"), clean(said)
+    assert (done.returncode, len(world.effects())) == (0, 1), clean(done)
+    assert "orch.action.resolved" in clean(shown)
+
+
+def test_what_did_not_happen_is_done_by_the_same_command(world: World) -> None:
+    line = ("--arg", "how=first-kill-before", "--arg", "blind:=true", "--key", "k1", "--run", "r1")
+    killed = world.act(*line)
+    said = world.place.orch("act", "post_note", "--run", "r1", "--key", "k1", "--resolve", "not-delivered")
+    calls = world.calls()
+    done = world.act(*line)
+
+    assert killed.returncode == -signal.SIGKILL
+    assert "next: the same command with --run r1 --key k1 does it" in said.stdout, clean(said)
+    assert (done.returncode, len(world.effects()), world.calls() - calls) == (0, 1, 1), clean(done)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--resolve", "delivered"), "--resolve needs --key"),
+        (("--resolve", "delivered", "--key", "k2"), "nothing is unknown of 'k2'"),
+        (("--resolve", "delivered", "--key", "k1", "--dry-run"), "at once"),
+    ],
+)
+def test_a_word_about_nothing_is_refused(world: World, arguments: tuple[str, ...], said: str) -> None:
+    unknown(world, "--key", "k1")
+
+    done = world.place.orch("act", "post_note", *arguments)
+    other = world.place.orch("act", "open_pr", "--resolve", "delivered", "--key", "k1")
+
+    assert (done.returncode, other.returncode) == (2, 2), clean(done)
+    assert said in clean(done)
+    assert "'k1' names post_note, not 'open_pr'" in clean(other)
+
+
+@pytest.mark.parametrize(("flag", "state", "effects"), [("--delivered", "delivered", 1), ("--resend", "retryable", 2)])
+def test_resume_records_a_word_about_a_run_that_act_made(world: World, flag: str, state: str, effects: int) -> None:
+    unknown(world, "--key", "k1", "--run", "r1")
+
+    said = world.place.orch("resume", "r1", flag, "k1")
+    done = world.act("--arg", "how=first-kill-after", "--arg", "blind:=true", "--key", "k1", "--run", "r1")
+
+    assert said.returncode == 0, clean(said)
+    assert f"recorded: k1 (post_note) of run r1: {state}" in said.stdout
+    assert (done.returncode, len(world.effects())) == (0, effects), clean(done)
+
+
 def test_killed_at_any_instant_it_is_done_once_in_the_end(world: World) -> None:
     world.rules(SPENT.replace("limit: 3", "limit: 1000"))
     line = (*world.line("--key", "k1", "--run", "r1"), "--estimate", "coins=1")
@@ -294,6 +366,8 @@ def test_a_secret_is_in_no_record_and_no_answer(world: World) -> None:
     [
         (("act", "post_note", "--adapter", "pots"), "there is no adapter 'pots'"),
         (("act", "open_pr", "--adapter", "post"), "cannot do 'open_pr'"),
+        (("act", "post_notes"), "can do 'post_notes' (did you mean `post_note`?)"),
+        (("act", "send_message"), "say by which: --adapter apprise"),
         (("act", "post_note", "--adapter", "post", "--arg", "x"), "expected `name=text`"),
         (("act", "post_note", "--adapter", "post", "--arg", "how=bad-prepare"), "KeyError: 'missing'"),
         (("act", "post_note", "--adapter", "post", "--timeout", "0"), "--timeout is 0 s"),
@@ -308,6 +382,23 @@ def test_what_is_typed_wrongly_is_told_and_nothing_is_done(world: World, argumen
     assert done.returncode == 2, clean(done)
     assert said in clean(done)
     assert world.calls() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("open_pr", "--repo", "a/b", "--branch", "main", "--head-branch", "x"), "there is no token for GitHub"),
+        (("send_message", "--arg", "channel=nope", "--arg", "body=x"), "no channel 'nope', and no channel at all"),
+    ],
+    ids=["token", "channel"],
+)
+def test_what_is_not_configured_is_a_matter_of_configuration(
+    world: World, arguments: tuple[str, ...], said: str
+) -> None:
+    done = world.place.orch("act", *arguments, "--arg", "title=t" if arguments[0] == "open_pr" else "subject=x")
+
+    assert done.returncode == 7, clean(done)
+    assert said in clean(done)
 
 
 def test_a_run_that_has_ended_takes_no_more_actions(world: World) -> None:
