@@ -13,6 +13,7 @@ _TIME = (  # compiled when it is needed: a decision only writes times
     r"(?:Z|([+-])([0-9]{2}):([0-9]{2}))"
 )
 _DURATION = r"([0-9]{1,9})([smhd])"
+_FRACTION = r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)"
 _UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _LIMIT_NS = 2**63
 """The engine counts in signed 64-bit nanoseconds: 1677 to 2262."""
@@ -66,6 +67,20 @@ def parse_duration(text: str) -> int:
     seconds = int(found[1]) * _UNIT_S[found[2]] if found else 0
     if seconds < 1:
         message = f"{text[:60]!r} is no duration; expected a whole number from 1 with s, m, h or d, like 90s or 24h"
+        raise ValueError(message)
+    return seconds
+
+
+def parse_seconds(text: str) -> float:
+    """Return what `parse_duration` does, and of `500ms`, `0.5s` or `1.5h` the same: seconds, more than 0.
+
+    Raises:
+        ValueError: the text is anything else.
+    """
+    found = re.fullmatch(_FRACTION, text)
+    seconds = float(found[1]) * (0.001 if found[2] == "ms" else _UNIT_S[found[2]]) if found else 0.0
+    if seconds <= 0:
+        message = f"{text[:60]!r} is no duration; expected a number above 0 with ms, s, m, h or d, like 0.5s or 24h"
         raise ValueError(message)
     return seconds
 

@@ -43,6 +43,8 @@ _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None, ""
 _SURPRISES = frozenset(
     form for word in ("y", "n", "yes", "no", "on", "off") for form in (word, word.capitalize(), word.upper())
 ) | {"True", "TRUE", "False", "FALSE", "Null", "NULL", "~"}
+_CODED = "errors"
+"""Under this key lie exit codes and HTTP statuses: nobody takes `75` for anything else."""
 _MAX_DIGITS = 30
 _SHOWN = 60
 _SAY_ONCE = "use `lists:` and `$name` to say a thing once"
@@ -102,7 +104,7 @@ class Document:
                 value = value[str(step)]
             elif isinstance(value, Seq) and isinstance(step, int) and 0 <= step < len(value):
                 place, value = value.marks[step], value[step]
-            else:
+            elif step != 0 or isinstance(value, Seq):  # one item without a list is what stands at 0
                 break
         return place
 
@@ -229,6 +231,8 @@ class _Builder:
         self._stack: list[Map | Seq] = []
         self._key: tuple[str, Place] | None = None
         """The key whose value comes next; None where a key comes next."""
+        self._coded: Map | None = None
+        """The mapping whose keys are codes, so that they may be whole numbers."""
         self._root: Any = None
         self._at: Place = (1, 1)
         self._values = 0
@@ -279,6 +283,8 @@ class _Builder:
         if isinstance(top, Map) and self._key is None:
             self._refuse(event, "a key that is not text", "a key of text")
             raise _TooManyError
+        if isinstance(value, Map) and self._key is not None and self._key[0] == _CODED:
+            self._coded = value
         self._add(value, value.at)
         self._stack.append(value)
 
@@ -293,7 +299,7 @@ class _Builder:
             value = "?"
         top = self._stack[-1] if self._stack else None
         if type(top) is Map and self._key is None:
-            if type(value) is not str:
+            if type(value) is not str and not (top is self._coded and text == str(value) and text.isdigit()):
                 self._refuse(
                     event,
                     f"the key {shown(text)}, which is not text",

@@ -28,7 +28,7 @@ def plan() -> None:
 @click.option("-o", "--output", type=click.Choice(["text", "json", "github"]), default="text", show_default=True)
 @click.option("--strict", is_flag=True, help="Let warnings fail, too.")
 def validate(*, files: tuple[str, ...], packs: tuple[str, ...], root: Path, output: str, strict: bool) -> None:
-    """Say all that is wrong with the plans in FILE...: exit 0, or 7.
+    """Say all that is wrong with the plans in FILE...: exit 0, or 7. The FILE - is standard input.
 
     An action that neither is built in nor declared by --packs is an error; without --packs it is a warning, since
     nobody knows what the packs declare. JSON Schemas that a plan names are looked at below --root.
@@ -37,7 +37,7 @@ def validate(*, files: tuple[str, ...], packs: tuple[str, ...], root: Path, outp
     from orchestrator.show import problems
 
     checked = check_plans(files, packs=packs, root=root)
-    problems.write(checked.problems, sys.stdout, output, subject=checked.summary)
+    problems.write(checked.problems, sys.stdout, output, subject=checked.summary, command="orch plan validate")
     _exit(checked.exit_code(strict=strict))
 
 
@@ -52,7 +52,10 @@ def validate(*, files: tuple[str, ...], packs: tuple[str, ...], root: Path, outp
     help="Text, a picture, or all of it for a program.",
 )
 def show(*, file: str, output: str) -> None:
-    """Show the phases of the plan in FILE, level by level: what is on one level runs side by side."""
+    """Show the phases of the plan in FILE, level by level: what is on one level runs side by side.
+
+    The FILE - is standard input.
+    """
     from orchestrator.plans.read import read_plan
     from orchestrator.show import plan as shown
 
@@ -61,7 +64,9 @@ def show(*, file: str, output: str) -> None:
 
 @plan.command(short_help="Write a first plan.")
 @click.argument("name")
-@click.option("--dir", "folder", default=".", show_default=True, type=click.Path(path_type=Path))
+@click.option(
+    "--dir", "folder", default=".", show_default=True, type=click.Path(path_type=Path), help="Where it is written."
+)
 def new(*, name: str, folder: Path) -> None:
     """Write a first plan called NAME, with comments, into NAME.yaml below DIR. It can be run as it is."""
     import shlex
@@ -79,13 +84,16 @@ def new(*, name: str, folder: Path) -> None:
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The file to write. [default: standard output]")
 @click.option("--name", help="The plan's name. [default: from the files]")
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
-@click.option("--report", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--report", type=click.Choice(["text", "json"]), default="text", show_default=True, help="The form of the report."
+)
 def import_(*, places: tuple[Path, ...], out: Path | None, name: str | None, force: bool, report: str) -> None:
     """Make one plan of an orchestrator's JSON files: a folder of them, or the files themselves.
 
     Known by their names are orchestrator_config.json, phase_config.json, success_criteria.json and github_config.json;
     the phases are needed, the others may be missing. The plan goes to --out or standard output; the report, to
-    standard error, says of every field what became of it, and why where it has no effect.
+    standard error, says of every field what became of it, and why where it has no effect. To look at the plan before
+    it is written: `orch plan import DIR | orch plan validate -`.
     """
     from orchestrator.plans.importing import import_files
     from orchestrator.plans.scaffold import write_new
@@ -95,7 +103,8 @@ def import_(*, places: tuple[Path, ...], out: Path | None, name: str | None, for
     if out is None:
         click.echo(found.text, nl=False)
     else:
-        write_new(out, found.text, may_replace=force)
+        advice = "choose another file, or write over it with --force"
+        write_new(out, found.text, advice=advice, may_replace=force)
     imported.write(found, sys.stderr, report)
 
 

@@ -18,6 +18,7 @@ from orchestrator.plans.condition import exact
 from orchestrator.plans.files import json_below, read_below, schema_below, size_below
 from orchestrator.plans.model import Criterion
 from orchestrator.plans.values import at, is_missing
+from orchestrator.words import counted
 
 Run: TypeAlias = Callable[[Order], Done]
 
@@ -95,7 +96,7 @@ def _file_not_empty(parameters: Mapping[str, Any], root: Path) -> _Judged:
 
 
 def _bytes(size: int) -> str:
-    return "an empty file" if size == 0 else f"a file of {size:,} byte{'' if size == 1 else 's'}"
+    return "an empty file" if size == 0 else f"a file of {counted(size, 'byte')}"
 
 
 def _json_valid(parameters: Mapping[str, Any], root: Path) -> _Judged:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from orchestrator.plans.model import Phase, Plan
 from orchestrator.plans.order import levels
+from orchestrator.words import counted
 
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _EDGE = 190, 46, 26, 44, 16
 _MOST_LETTERS = 24
@@ -47,11 +48,6 @@ def gate(phase: Phase) -> str:
     if phase.gate == "manual":
         return "somebody opens the gate"
     return "on by itself" if phase.success else "somebody opens the gate, unless a pack says auto_approve"
-
-
-def counted(number: int, one: str, more: str) -> str:
-    """Return a number with its word."""
-    return f"{number} {one if number == 1 else more}"
 
 
 def mermaid(plan: Plan) -> str:

@@ -16,7 +16,7 @@ from orchestrator.plans.foreign_checks import take_checks
 from orchestrator.plans.foreign_criterion import take_files, words
 from orchestrator.plans.foreign_settings import attempts, take_env, take_factor, take_pause
 from orchestrator.plans.writing import Noted
-from orchestrator.words import did_you_mean
+from orchestrator.words import near_miss
 
 _LISTS = ("phases", "phase_definitions", "phase_config", "stages")
 _IDS = ("id", "phase_id", "number", "phase_number", "phase", "key")
@@ -114,9 +114,9 @@ def _take_needs(node: Node, phase: DraftPhase, names: dict[str, str]) -> None:
         target = next((inner[name] for name in (*_IDS, "name") if name in inner), item)
         need = phase_called(target.value, names)
         if need is None:
-            near = did_you_mean(str(target.value), names)
+            near = near_miss(str(target.value), names)
             raise UsageError(
-                f"{node.file}: {_where(target)} is {shown(target.value)}, which is no phase {near}".rstrip(),
+                f"{node.file}: {_where(target)} is {shown(target.value)}, which is no phase{near}",
                 advice="mend it there first: without it phases would begin too early",
             )
         if need not in phase.needs:

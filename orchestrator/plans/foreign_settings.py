@@ -140,8 +140,8 @@ def _take_retry_on(node: Node, draft: Draft) -> None:
     for item in node.items():
         word = snake(str(item.value)).removesuffix("_error").removesuffix("_errors")
         if word in CLASSES:
-            draft.retry["on"] = sorted({*draft.retry.get("on", ()), word})
-            item.becomes(f"defaults.retry.on {word}")
+            draft.retry["errors"] = sorted({*draft.retry.get("errors", ()), word})
+            item.becomes(f"defaults.retry.errors {word}")
         else:
             item.left(
                 "failures are told apart by their class, not by a name: `errors:` of a step says what a code means"
@@ -159,11 +159,11 @@ def _take_class(node: Node, draft: Draft) -> None:
     if not found or flag is None:
         _take_attempts(node, draft) if node.number() is not None else node.left("it says neither yes nor no")
         return
-    on = set(draft.retry.get("on", ("transient",)))
-    draft.retry["on"] = sorted(on | {found[-1]} if flag else on - {found[-1]})
-    if not draft.retry["on"]:
-        draft.retry |= {"attempts": 1, "on": ["transient"]}
-    node.becomes(f"defaults.retry.on, {'with' if flag else 'without'} {found[-1]}")
+    errors = set(draft.retry.get("errors", ("transient",)))
+    draft.retry["errors"] = sorted(errors | {found[-1]} if flag else errors - {found[-1]})
+    if not draft.retry["errors"]:
+        draft.retry |= {"attempts": 1, "errors": ["transient"]}
+    node.becomes(f"defaults.retry.errors, {'with' if flag else 'without'} {found[-1]}")
 
 
 def _take_timeout(node: Node, draft: Draft) -> None:

@@ -5,6 +5,7 @@ github_config.json. Reads the files it is given and nothing else; what it makes 
 """
 
 import re
+import stat
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -88,7 +89,7 @@ def import_files(places: Iterable[Path], *, name: str | None = None) -> Imported
 def _by_role(places: Iterable[Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for place in places:
-        for path in _files(place) if place.is_dir() else [place]:
+        for path in _files(place) if _is_folder(place) else [place]:
             role = _role(path)
             if role is None:
                 if place.is_dir():
@@ -105,6 +106,21 @@ def _by_role(places: Iterable[Path]) -> dict[str, Path]:
     if "phases" not in found:
         raise UsageError("there is no file of phases", advice="expected phase_config.json in the folder")
     return found
+
+
+def _is_folder(place: Path) -> bool:
+    """Return whether a place is a folder, and not a file.
+
+    Raises:
+        UsageError: it is not there.
+    """
+    try:
+        return stat.S_ISDIR(place.stat().st_mode)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it has no good name"
+        raise UsageError(
+            f"cannot read {shown(str(place))}: {why}", advice=f"name a folder, or files such as {_NAMES[1]}"
+        ) from error
 
 
 def _files(folder: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from orchestrator import strictjson
 from orchestrator.document import shown
 from orchestrator.errors import UsageError
 from orchestrator.plans.model import Input, Plan
-from orchestrator.words import did_you_mean, listing
+from orchestrator.words import did_you_mean, listing, near_miss
 
 EXPECTED = {
     "text": "text",
@@ -28,8 +28,8 @@ def inputs_for(plan: Plan, given: Mapping[str, str]) -> dict[str, Any]:
     for name in given:
         if name not in plan.inputs:
             known = f"it has {listing(plan.inputs)}" if plan.inputs else "it has none"
-            hint = did_you_mean(name, plan.inputs)
-            raise UsageError(f"the plan {plan.name} has no input {shown(name)}; {known} {hint}".rstrip())
+            hint = near_miss(name, plan.inputs)
+            raise UsageError(f"the plan {plan.name} has no input {shown(name)}; {known}{hint}")
     missing = [name for name, each in plan.inputs.items() if each.is_required and name not in given]
     if missing:
         raise UsageError(

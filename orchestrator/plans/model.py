@@ -25,7 +25,7 @@ class Retry:
     """By which each wait is longer than the one before."""
     most_s: float = 300.0
     """No wait is longer."""
-    on: frozenset[ErrorClass] = frozenset({ErrorClass.TRANSIENT})
+    errors: frozenset[ErrorClass] = frozenset({ErrorClass.TRANSIENT})
     """Failures that are worth another attempt."""
 
     def wait_before_s(self, attempt: int) -> float:
@@ -44,14 +44,14 @@ class Retry:
             "wait_s": self.wait_s,
             "factor": self.factor,
             "most_s": self.most_s,
-            "on": sorted(self.on),
+            "errors": sorted(self.errors),
         }
 
     @classmethod
     def of(cls, value: Mapping[str, Any]) -> "Retry":
         """Return what `to_json` gave."""
-        on = frozenset(map(ErrorClass, value["on"]))
-        return cls(value["attempts"], value["wait_s"], value["factor"], value["most_s"], on)
+        errors = frozenset(map(ErrorClass, value["errors"]))
+        return cls(value["attempts"], value["wait_s"], value["factor"], value["most_s"], errors)
 
 
 ONCE = Retry(attempts=1)

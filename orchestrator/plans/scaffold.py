@@ -71,12 +71,13 @@ def scaffold(name: str, folder: Path) -> Path:
         raise UsageError(f"{name!r:.80} is no name for a plan; expected {EXPECTED_OF_PATTERN[NAME]}")
     path = folder / f"{name}.yaml"
     quoted = f'"{name}"' if name in _YAML_WORDS or not name[0].isalpha() else name
-    write_new(path, _PLAN.format(path=path, quoted=quoted))
+    advice = "choose another name, or another folder with --dir"
+    write_new(path, _PLAN.format(path=path, quoted=quoted), advice=advice)
     return path
 
 
-def write_new(path: Path, text: str, *, may_replace: bool = False) -> None:
-    """Write a text file that is not there yet, its folder too.
+def write_new(path: Path, text: str, *, advice: str, may_replace: bool = False) -> None:
+    """Write a text file that is not there yet, its folder too; `advice` is for whom finds it there already.
 
     Raises:
         UsageError: it is there already and may not be replaced, or it cannot be written.
@@ -86,6 +87,6 @@ def write_new(path: Path, text: str, *, may_replace: bool = False) -> None:
         with path.open("w" if may_replace else "x", encoding="utf-8", newline="\n") as out:
             out.write(text)
     except FileExistsError as error:
-        raise UsageError(f"{path} is there already; nothing is overwritten", advice="choose another name") from error
+        raise UsageError(f"{path} is there already; nothing is overwritten", advice=advice) from error
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}", advice="choose another folder") from error

@@ -35,7 +35,7 @@ When = Annotated[dict[str, Annotated[Operators, ShortCondition()]], Field(min_le
 
 def _code(text: str) -> str:
     if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and text[0] != "0"):
-        refuse('an exit code or HTTP status in quotes, such as "75"')
+        refuse("an exit code or HTTP status, such as 75")
     return text
 
 
@@ -72,7 +72,7 @@ class Retry(Strict):
     """By which each wait is longer than the one before."""
     most: Text = "5m"
     """No wait is longer."""
-    on: Several[ClassName] = ("transient",)
+    errors: Several[ClassName] = ("transient",)
     """Which failures are worth another attempt."""
 
 

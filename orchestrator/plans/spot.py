@@ -73,17 +73,17 @@ class Spot:
         `may_be_none` allows `0s`.
         """
         text = str(self.value)
-        if may_be_none and text == "0s":
+        if may_be_none and text in {"0s", "0ms"}:
             return 0.0
         try:
-            seconds = clock.parse_duration(text)
+            seconds = clock.parse_seconds(text)
         except ValueError:
-            self.error(shown(self.value), "a duration such as 30s, 5m, 2h or 3d")
+            self.error(shown(self.value), "a duration such as 500ms, 30s, 5m, 2h or 3d")
             return usual_s
         if seconds > _LONGEST_S:
             self.error(shown(self.value), "at most 366d")
             return usual_s
-        return float(seconds)
+        return seconds
 
     def json(self) -> Any:  # noqa: ANN401  # JSON
         """Return what stands here as JSON; numbers that JSON's readers would change are noted."""

@@ -164,7 +164,7 @@ def read_retry(model: schema.Retry, spot: Spot, usual: Retry) -> Retry:
         wait_s=wait_s,
         factor=factor,
         most_s=max(most_s, wait_s),
-        on=frozenset(map(ErrorClass, model.on)) if "on" in said else usual.on,
+        errors=frozenset(map(ErrorClass, model.errors)) if "errors" in said else usual.errors,
     )
 
 

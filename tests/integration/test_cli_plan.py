@@ -1,6 +1,7 @@
 """`orch plan` as a person runs it: what it prints, what it writes, and its exit codes."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,11 +101,13 @@ def test_the_files_of_another_orchestrator_become_a_plan_that_is_right(place: Pl
     forced = place.orch("plan", "import", "config", "-o", "plan.yaml", "--force", "--name", "mine")
 
     assert (done.returncode, done.stdout) == (0, "")
-    assert "phases.13.executor not used: it is a part of the old program" in done.stderr
+    assert "phases.13.executor not used: it is a part of the old program" in clean(done)
+    assert max(map(len, done.stderr.splitlines())) <= 80
     assert checked.returncode == 0
     assert "1 plan with 16 phases and 20 steps" in checked.stdout
     assert again.returncode == 2
     assert "nothing is overwritten" in again.stderr
+    assert "next: choose another file, or write over it with --force" in again.stderr
     assert forced.returncode == 0
     assert "name: mine" in (place.folder / "plan.yaml").read_text()
 
@@ -117,6 +120,38 @@ def test_an_import_without_a_file_writes_nothing_but_its_output(place: Place) ->
     assert done.stdout.startswith("# Made by `orch plan import`")
     assert {row["file"] for row in json.loads(done.stderr)["fields"]} == {str(path) for path in FOLDER.glob("*.json")}
     assert sorted(place.folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdin"])
+def test_a_plan_can_be_looked_at_before_it_is_written(place: Place, name: str) -> None:
+    made = place.orch("plan", "import", FOLDER).stdout.encode()
+
+    checked = place.orch("plan", "validate", name, given=made)
+    shown = place.orch("plan", "show", name, given=made)
+    wrong = place.orch("plan", "validate", name, given=BAD.encode())
+
+    assert checked.returncode == 0
+    assert "1 plan with 16 phases and 20 steps" in checked.stdout
+    assert shown.stdout.startswith("unified-consolidation 1.2.0: ")
+    assert wrong.returncode == 7
+    assert wrong.stdout.startswith(f"{'stdin' if name == '-' else name}:5:13: error: phases that need one another")
+
+
+@pytest.mark.parametrize("name", ["gone", "gone/phase_config.json"])
+def test_a_place_to_import_that_is_not_there_is_told_as_such(place: Place, name: str) -> None:
+    done = place.orch("plan", "import", name)
+
+    assert done.returncode == 2
+    assert f"cannot read '{name}': No such file or directory" in clean(done)
+
+
+def test_a_pipe_in_the_place_of_a_plan_is_not_waited_for(place: Place) -> None:
+    os.mkfifo(place.folder / "plan.yaml")
+
+    done = place.orch("plan", "validate", "plan.yaml")
+
+    assert done.returncode == 2
+    assert "plan.yaml is no file" in clean(done)
 
 
 def test_json_that_is_none_is_told_with_its_place_and_nothing_is_written(place: Place) -> None:

@@ -85,6 +85,20 @@ def test_a_duration_becomes_seconds(text: str, seconds: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("500ms", 0.5), ("0.5s", 0.5), ("1.5h", 5400.0), ("30s", 30.0), ("2d", 172_800.0), ("1ms", 0.001)],
+)
+def test_a_wait_may_be_a_fraction(text: str, seconds: float) -> None:
+    assert clock.parse_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0s", "0.0s", "0ms", ".5s", "1.s", "-1s", "1.2345s", "1e3s", "5", "nan s", "1w"])
+def test_what_is_no_wait_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a number above 0"):
+        clock.parse_seconds(text)
+
+
+@pytest.mark.parametrize(
     "text", ["", "0s", "5", "h", "-1h", "1.5h", "1w", "1h30m", "1 h", "1H", "\u0661h", "9" * 5_000 + "s"]
 )
 def test_what_is_no_duration_says_what_was_expected(text: str) -> None:

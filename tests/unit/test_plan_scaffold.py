@@ -32,9 +32,10 @@ def test_a_name_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "first.yaml").write_text("mine")
 
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="is there already") as caught:
         scaffold("first", tmp_path)
 
+    assert caught.value.advice == "choose another name, or another folder with --dir"
     assert (tmp_path / "first.yaml").read_text() == "mine"
 
 
@@ -46,7 +47,7 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 
 
 def test_a_file_may_be_replaced_where_that_is_asked_for(tmp_path: Path) -> None:
-    write_new(tmp_path / "x", "one")
-    write_new(tmp_path / "x", "two", may_replace=True)
+    write_new(tmp_path / "x", "one", advice="")
+    write_new(tmp_path / "x", "two", advice="", may_replace=True)
 
     assert (tmp_path / "x").read_text() == "two"
