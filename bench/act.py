@@ -1,15 +1,17 @@
-"""Measures what it costs to act: steps per second with one to three workers, beside the bare engine, and waiting runs.
+"""Measures what it costs to act: steps per second with one to three workers beside the bare engine, and waiting runs.
 
-    python bench/act.py [--runs 40] [--steps 10] [--waiting 300] [--quick] [--no-postgres]
+    python bench/act.py [--runs 24] [--steps 20] [--rounds 3] [--waiting 300] [--quick] [--no-postgres] [--write]
 
 Each step writes one small file. `bare` is the same number of steps by DBOS alone, in one process, on a database of the
-same kind: no policy, no ledger, no outbox. Prints a table; `bench/RESULTS.md` holds the last whole run.
+same kind: no policy, no ledger, no outbox. In each round every contender has its turn; a ratio is the median of the
+rounds' ratios. `--write` puts the section into RESULTS.md. How long a take-over takes, `bench/kill.py` measures.
 """
 
 import argparse
 import json
 import os
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -17,20 +19,47 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from command_line import HEAD, Place, command, place_in
+from report import table, with_section
 
 if TYPE_CHECKING:
     from postgres_server import Server
 
+TITLE = "Acting"
+"""One of `report.APART`."""
+_RESULTS = Path(__file__).resolve().with_name("RESULTS.md")
+_WORKERS = (1, 2, 3)
 _ROLE = """apiVersion: orch/v1
 kind: Roster
 metadata: {name: people}
 subjects: {"agent:bench": {roles: [bot]}, "user:ada": {roles: [operator]}}
 """
+_QUEUE = """
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from orchestrator.ledger.open import open_ledger
+from orchestrator.runs.engine import Options, launched
+from orchestrator.runs.lease import open_lease
+from orchestrator.runs.start import Asked, prepared, source_of
+from orchestrator.runs.takeup import begin_first
+from orchestrator.settings import Settings
+file, root, prefix, runs = sys.argv[1:]
+settings = Settings.load({})
+with ExitStack() as stack:
+    ledger = stack.enter_context(open_ledger(settings.ledger))
+    lease = stack.enter_context(open_lease(ledger))
+    engine = stack.enter_context(launched(settings, ledger, lease, Options(None, 1, Path(root))))
+    for number in range(int(runs)):
+        asked = Asked(file, {}, root=Path(root), run=f"{prefix}-{number}")
+        name = prepared(source_of(asked, settings), asked, settings)(ledger)
+        begin_first(engine, ledger, name)
+"""
+"""As `orch run --detach` for each, in one process."""
 _BARE = """
 import os, sys, time
 from pathlib import Path
@@ -89,20 +118,18 @@ def bench_place(url: str | None) -> Iterator[Place]:
             yield place
 
 
-def asked(place: Place, *arguments: object) -> None:
-    """Run the command, which must succeed."""
-    if (done := place.orch(*arguments)).returncode:
-        sys.exit(done.stderr)
+def queued(place: Place, file: Path, prefix: str, runs: int) -> None:
+    """Begin runs and leave them to the workers."""
+    root = place.folder / "root"
+    arguments = [sys.executable, "-c", _QUEUE, str(file), str(root), prefix, str(runs)]
+    subprocess.run(arguments, check=True, cwd=root, env=place.environ)
 
 
 def drained_s(place: Place, workers: int, runs: int, steps: int) -> float:
-    """Queue runs, then return the seconds from the first step that began to the last run that ended."""
-    file = place.folder / "plan.yaml"
+    """Queue runs, then return the seconds between the first step that was done and the last."""
+    file, root = place.folder / "plan.yaml", place.folder / "root"
     file.write_text(plan(steps))
-    root = place.folder / "root"
-    for one in range(runs):
-        asked(place, "run", file, "--detach", "--run", f"w{workers}-{one}", "--root", root)
-    began = time.time()
+    queued(place, file, f"w{workers}", runs)
     processes = [
         subprocess.Popen(command("worker", "--once"), cwd=root, env=place.environ, stderr=subprocess.DEVNULL)
         for _ in range(workers)
@@ -112,7 +139,7 @@ def drained_s(place: Place, workers: int, runs: int, steps: int) -> float:
     files = [one.stat().st_mtime for one in (root / "out").glob(f"w{workers}-*.txt")]
     if len(files) != runs * steps:
         sys.exit(f"{len(files)} of {runs * steps} steps were done")
-    return max(files) - max(began, min(files))
+    return max(files) - min(files)
 
 
 def bare_s(url: str, runs: int, steps: int) -> float:
@@ -123,21 +150,20 @@ def bare_s(url: str, runs: int, steps: int) -> float:
         return float(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
-def waiting_kib(place: Place, runs: int) -> tuple[float, float]:
-    """Return a worker's memory (PSS, KiB) before and after so many runs began to wait, while it polls them."""
+def waiting_mib(place: Place, runs: int) -> tuple[float, float]:
+    """Return a worker's memory (PSS, MiB) before and after so many runs began to wait, while it polls them."""
     file = place.folder / "waits.yaml"
     file.write_text(plan(1, waits=True))
     root = place.folder / "root"
     worker = subprocess.Popen(command("worker", "--poll", "1"), cwd=root, env=place.environ, stderr=subprocess.DEVNULL)
     try:
-        asked(place, "run", file, "--detach", "--run", "first", "--root", root)
+        queued(place, file, "first", 1)
         _until_waiting(place, 1)
-        before = _pss_kib(worker.pid)
-        for one in range(runs):
-            asked(place, "run", file, "--detach", "--run", f"wait-{one}", "--root", root)
+        before = _pss_mib(worker.pid)
+        queued(place, file, "wait", runs)
         _until_waiting(place, runs + 1)
         time.sleep(5)
-        return before, _pss_kib(worker.pid)
+        return before, _pss_mib(worker.pid)
     finally:
         worker.terminate()
         worker.wait()
@@ -151,35 +177,91 @@ def _until_waiting(place: Place, runs: int) -> None:
         time.sleep(1)
 
 
-def _pss_kib(pid: int) -> float:
+def _pss_mib(pid: int) -> float:
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     found = re.search(r"^Pss:\s+(\d+)", text, re.MULTILINE)
-    return float(found[1]) if found else 0.0
+    return float(found[1]) / 1024 if found else 0.0
+
+
+class Figures(NamedTuple):
+    """What was seen of one kind of database."""
+
+    what: str
+    steps: int
+    """In a round, of each contender."""
+    bare_s: list[float]
+    ours_s: dict[int, list[float]]
+    """By how many workers."""
+    mib: tuple[float, float]
+    """Of a worker, before and after runs began to wait."""
+
+    def rows(self) -> Iterator[tuple[str, ...]]:
+        """Yield the lines of the table."""
+        bare = statistics.median(self.bare_s)
+        yield f"{self.what}, bare engine", f"{self.steps / bare:,.0f}", "1.0", "-"
+        for workers, spent in self.ours_s.items():
+            ratios = sorted(ours / theirs for ours, theirs in zip(spent, self.bare_s, strict=True))
+            more = [1000 * (ours - theirs) / self.steps for ours, theirs in zip(spent, self.bare_s, strict=True)]
+            ratio = f"{statistics.median(ratios):.1f} ({ratios[0]:.1f} - {ratios[-1]:.1f})"
+            name = f"{self.what}, {workers} worker{'s' if workers > 1 else ''}"
+            rate = f"{self.steps / statistics.median(spent):,.0f}"
+            yield name, rate, ratio, f"{statistics.median(more):.1f} ms"
 
 
 def main() -> int:
-    """Run it all and print a table."""
+    """Run it all and print the section."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=40)
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--runs", type=int, default=24)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--waiting", type=int, default=300)
-    parser.add_argument("--quick", action="store_true", help="a tenth of it")
+    parser.add_argument("--quick", action="store_true", help="one round, a tenth of the waiting runs")
     parser.add_argument("--no-postgres", action="store_true")
+    parser.add_argument("--write", action="store_true", help=f"put what is printed into bench/{_RESULTS.name}, too")
     options = parser.parse_args()
     if options.quick:
-        options.runs, options.waiting = options.runs // 10, options.waiting // 10
+        options.rounds, options.waiting = 1, options.waiting // 10
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    measure("SQLite", None, options)
+    found = [measured("SQLite", None, options)]
     if not options.no_postgres:
         from postgres_server import server
 
         with server() as running:
-            measure("PostgreSQL", running, options)
+            found.append(measured("PostgreSQL", running, options))
+    text = section(found, options)
+    print(text)
+    if options.write:
+        _RESULTS.write_text(with_section(_RESULTS.read_text(encoding="utf-8"), TITLE, text), encoding="utf-8")
     return 0
 
 
-def measure(what: str, running: "Server | None", options: argparse.Namespace) -> None:
-    """Print the figures of one kind of database."""
+def section(found: list[Figures], options: argparse.Namespace) -> str:
+    """Return the section of `RESULTS.md`."""
+    day = time.strftime("%Y-%m-%d", time.gmtime())
+    one, five, fifteen = os.getloadavg()
+    head = ("what", "steps/s", "times as long as the bare engine (least - most)", "more for each step")
+    lines = [
+        f"## {TITLE}",
+        "",
+        f"By `python bench/act.py` on {day}: {options.runs} runs of {options.steps} steps that each write one small",
+        f"file, carried out by workers of 4 phases at a time; rounds: {options.rounds}, in each of which the bare",
+        "engine (DBOS alone, the same files, no policy, no ledger, no outbox) takes its turn. Ratios are of one round.",
+        f"Load at the end (1, 5, 15 minutes): {one:.1f}, {five:.1f}, {fifteen:.1f}; processors: {os.cpu_count()}.",
+        "",
+        *table([head, *(row for one in found for row in one.rows())]),
+        "",
+        *table(
+            [
+                ("memory of a worker (PSS)", "before", f"with {options.waiting} waiting runs"),
+                *((one.what, f"{one.mib[0]:.0f} MiB", f"{one.mib[1]:.0f} MiB") for one in found),
+            ]
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def measured(what: str, running: "Server | None", options: argparse.Namespace) -> Figures:
+    """Return the figures of one kind of database."""
     from orchestrator.ledger.open import open_ledger
 
     def url() -> str | None:
@@ -189,18 +271,18 @@ def measure(what: str, running: "Server | None", options: argparse.Namespace) ->
         open_ledger(made, as_owner=True).close()
         return made
 
-    count = options.runs * options.steps
-    empty = running.url(running.database()).replace("postgresql:", "postgresql+psycopg:") if running else ""
-    bare = bare_s(empty, options.runs, options.steps)
-    print(f"{what}: bare engine {count / bare:,.0f} steps/s, {1000 * bare / count:.1f} ms a step", flush=True)
-    for workers in (1, 2, 3):
-        with bench_place(url()) as place:
-            spent = drained_s(place, workers, options.runs, options.steps)
-        share = f"{spent / bare:.1f} times the bare engine, {1000 * (spent - bare) / count:.1f} ms a step more"
-        print(f"{what}: workers: {workers}, {count / spent:,.0f} steps/s; {share}", flush=True)
+    bare: list[float] = []
+    ours: dict[int, list[float]] = {workers: [] for workers in _WORKERS}
+    for number in range(options.rounds):
+        empty = running.url(running.database()).replace("postgresql:", "postgresql+psycopg:") if running else ""
+        bare.append(bare_s(empty, options.runs, options.steps))
+        for workers in _WORKERS:
+            with bench_place(url()) as place:
+                ours[workers].append(drained_s(place, workers, options.runs, options.steps))
+        seen = ", ".join(f"{spent[-1]:.1f} s with {workers}" for workers, spent in ours.items())
+        print(f"{what}, round {number + 1}: bare {bare[-1]:.1f} s, {seen}", file=sys.stderr, flush=True)
     with bench_place(url()) as place:
-        before, after = (kib / 1024 for kib in waiting_kib(place, options.waiting))
-    print(f"{what}: a worker has {before:.0f} MiB, with {options.waiting} waiting runs {after:.0f} MiB", flush=True)
+        return Figures(what, options.runs * options.steps, bare, ours, waiting_mib(place, options.waiting))
 
 
 if __name__ == "__main__":

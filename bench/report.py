@@ -1,9 +1,13 @@
 """What was measured, as values, and as `RESULTS.md`."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from timing import Ratio, Timing
+
+APART = ("Kill drill", "Acting")
+"""Sections that programs of their own write; a new report keeps them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +61,32 @@ def markdown(sections: Sequence[Section], versions: Iterable[tuple[str, str]], d
     ]
     if is_quick:
         lines.append("\n**A quick run: few rounds, for trying things out. Its numbers prove nothing.**")
-    lines += ["", *_table([("what", "version"), *versions]), "", "## Goals", ""]
+    lines += ["", *table([("what", "version"), *versions]), "", "## Goals", ""]
     verdicts = [verdict for section in sections for verdict in section.verdicts]
-    lines += _table([("what", "measured", "quartiles", "goal", "holds"), *map(_verdict_row, verdicts)])
+    lines += table([("what", "measured", "quartiles", "goal", "holds"), *map(_verdict_row, verdicts)])
     held = sum(verdict.holds for verdict in verdicts)
     lines += ["", f"{held} of {len(verdicts)} goals hold."]
     for section in sections:
         lines += ["", f"## {section.title}", "", section.about]
         if section.timings:
             rows = [(name, *_timing_cells(timing)) for name, timing in section.timings]
-            lines += ["", *_table([("contender", "median", "quartiles", "rounds"), *rows])]
+            lines += ["", *table([("contender", "median", "quartiles", "rounds"), *rows])]
         if section.table:
-            lines += ["", *_table(section.table)]
+            lines += ["", *table(section.table)]
         lines += [f"\n{note}" for note in section.notes]
     return "\n".join(lines) + "\n"
+
+
+def section_of(text: str, title: str) -> str:
+    """Return a section of a report with its heading, "" where it has none of that title."""
+    found = re.search(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
+    return found[0].rstrip("\n") + "\n" if found else ""
+
+
+def with_section(text: str, title: str, section: str) -> str:
+    """Return a report with a section of that title as given, at its end where it was not there before."""
+    old = section_of(text, title)
+    return text.replace(old, section) if old else f"{text}\n{section}"
 
 
 def _verdict_row(verdict: Verdict) -> tuple[str, ...]:
@@ -108,6 +124,7 @@ def duration(seconds: float) -> str:
     return f"{seconds * 1e3:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table; the first row is its head."""
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     return [lines[0], "|" + "---|" * len(rows[0]), *lines[1:]]

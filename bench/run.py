@@ -62,6 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(text)
     out = options.out or (None if options.quick or options.only else _RESULTS)
     if out:
+        for title in report.APART if out == _RESULTS else ():
+            if kept := report.section_of(_RESULTS.read_text(encoding="utf-8"), title):
+                text = report.with_section(text, title, kept)
         Path(out).write_text(text, encoding="utf-8")
     return 0
 
