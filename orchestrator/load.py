@@ -14,8 +14,9 @@ from orchestrator import place, sidecar
 from orchestrator.digest import sha256
 from orchestrator.engine import Engine, OneShotEngine
 from orchestrator.errors import DecisionError, PackError, Problem, UsageError
+from orchestrator.gathered import Gathered
 from orchestrator.settings import Settings
-from orchestrator.sources import Gathered, gather, read_layers, read_pack_set
+from orchestrator.sources import gather, read_layers, read_pack_set
 
 if TYPE_CHECKING:
     from orchestrator.bundle import BundleContents

@@ -1,16 +1,21 @@
 """A small world to act in: packs with real keys, the real engine, a ledger, an installed adapter, a folder for effects."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from command_line import HEAD
+import pytest
+from command_line import HEAD, stop_sidecars
+from post_adapter import install
 
-from orchestrator import approvals, ballot, keys
-from orchestrator.act import Executor, Order
+from orchestrator import adapter, approvals, ballot, keys
+from orchestrator.act import Done, Executor, Order
 from orchestrator.ballot import Ballot
 from orchestrator.ledger import read
 from orchestrator.ledger.event import Event
@@ -123,6 +128,40 @@ def make_world(folder: Path, ledger: Ledger) -> World:
     made = World(folder, ledger, signers, settings)
     made.rules(ALLOW.strip().removeprefix("- "))
     return made
+
+
+@contextmanager
+def world_in(folder: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Give a world with the adapter installed and secrets in the environment; its sidecars are ended with it."""
+    monkeypatch.syspath_prepend(str(install(folder / "packages")))
+    monkeypatch.setenv("A_NOTE", "correct-horse-battery")
+    monkeypatch.setenv("SHORT", "abc")
+    adapter.installed.cache_clear()
+    yield make_world(folder, ledger)
+    stop_sidecars(Path(os.environ["XDG_RUNTIME_DIR"]))
+    sys.modules.pop("orch_post", None)
+    adapter.installed.cache_clear()
+
+
+def acted(world: World, one: Order, **more: object) -> Done:
+    """Have an order carried out by an executor of its own."""
+    with world.executor() as executor:
+        return executor.act(one, **more)  # type: ignore[arg-type]  # of `act`
+
+
+def meanwhile(world: World, work: Callable[[Ledger], object]) -> threading.Thread:
+    """Do something on another connection while the adapter is called and has not sent anything; then let it go on."""
+
+    def run() -> None:
+        while not (world.root / "slow").exists():
+            time.sleep(0.01)
+        with world.elsewhere() as ledger:
+            work(ledger)
+        (world.root / "go").touch()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
 
 
 def needs_approval() -> Sequence[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.plans.importing import Imported, import_files
 
-FOLDER = Path(__file__).parents[1] / "plans_002"
+FOLDER = Path(__file__).parent / "plans_002"
 NAMES = ("orchestrator_config", "phase_config", "success_criteria", "github_config")
 FILES = {name: json.loads((FOLDER / f"{name}.json").read_text()) for name in NAMES}
 

@@ -72,9 +72,10 @@ class LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            from orchestrator.words import did_you_mean
+            from orchestrator.words import near_miss
 
-            raise click.UsageError(f"{error.message} {did_you_mean(args[0], self.table)}".rstrip(), ctx) from error
+            message = error.message.rstrip(".") + near_miss(args[0], self.table)
+            raise click.UsageError(message, ctx) from error
 
 
 @click.group(cls=LazyGroup, table=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})

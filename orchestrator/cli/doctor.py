@@ -18,7 +18,10 @@ from orchestrator.settings import Settings
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_context
 def doctor(context: click.Context, /, output: str, **given: Any) -> None:  # noqa: ANN401  # settings by name
-    """Say what was found (OPA, sidecar, packs, ledger), from where, and whether an agent could go around orch.
+    """Say what was found, from where, and whether an agent could go around orch.
+
+    It looks at OPA, sidecar, packs and ledger, and at what acting needs: adapters, channels, secrets, which are never
+    shown, and jobs.
 
     Exits with 6 if something is broken.
     """

@@ -90,7 +90,7 @@ def _restore_into_server(folder: Path, place: str, *, is_replacing: bool) -> Non
 
 
 def _counted(events: int, artifacts: int) -> str:
-    from orchestrator.show.wording import counted
+    from orchestrator.words import counted
 
     return f"{counted(events, 'event')}, {counted(artifacts, 'artifact')}"
 

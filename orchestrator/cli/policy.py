@@ -38,7 +38,7 @@ def validate(*, paths: tuple[str, ...], layer: str | None, packs: tuple[str, ...
 
     as_layer = Layer(layer) if layer else None
     checked = check(paths, opa.find(), clock.now_ns(), layer=as_layer, org=packs)
-    problems.write(checked.problems, sys.stdout, output, subject=checked.summary)
+    problems.write(checked.problems, sys.stdout, output, subject=checked.summary, command="orch policy validate")
     _exit(checked.exit_code(strict=strict))
 
 

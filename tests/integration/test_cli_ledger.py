@@ -257,6 +257,17 @@ def test_rebuild_says_what_could_not_be_made(place: Place) -> None:
     assert "which are gone" in clean(done)
 
 
+def test_after_a_table_was_changed_verify_names_what_mends_it(place: Place) -> None:
+    change(place.folder / "ledger", sql("DELETE FROM runs"))
+
+    damaged = place.orch("ledger", "verify")
+    rebuilt = place.orch("ledger", "rebuild")
+    mended = place.orch("ledger", "verify")
+
+    assert (damaged.returncode, rebuilt.returncode, mended.returncode) == (1, 0, 0)
+    assert "`orch ledger rebuild` makes them anew" in " ".join(damaged.stdout.split())
+
+
 def test_rebuild_and_erase_leave_a_ledger_that_verifies(place: Place) -> None:
     event = json.loads(place.orch("ledger", "show", "--outcome", "deny", "-o", "jsonl").stdout)["header"]["id"]
 

@@ -168,7 +168,9 @@ def test_init_tells_what_it_made(postgres: Server, database: str, tmp_path: Path
 
     assert (done.returncode, again.returncode, folder.returncode) == (0, 0, 2), clean(done)
     assert "writer may read it and add to it" in clean(done)
-    assert re.search(rf"^ledger [0-9a-f]{{32}} at postgresql://owner@/.*, format {SCHEMA_VERSION}$", clean(again), re.MULTILINE)
+    assert re.search(
+        rf"^ledger [0-9a-f]{{32}} at postgresql://owner@/.*, format {SCHEMA_VERSION}$", clean(again), re.MULTILINE
+    )
     assert "needs no preparation" in clean(folder)
 
 

@@ -71,6 +71,15 @@ def test_findings_that_say_the_same_are_one_and_the_worst_come_first() -> None:
 what to do\n""")
 
 
+def test_tables_alone_that_differ_are_made_anew() -> None:
+    table = Finding("projection", "runs: the row 'r' is missing")
+    report = Report(State.TAMPERED, "x" * 32, 40, findings=(table,), counts=(("projection", 1),))
+
+    assert "next: the events hold, only tables" in said(report)
+    assert "`orch ledger rebuild`" in said(report)
+    assert "orch ledger rebuild" not in said(report._replace(doubts=("a file cannot be read",)))
+
+
 def test_events_without_a_head_are_verified_with_a_notice(ledger: Ledger) -> None:
     record(ledger, 3)
     heads.sign(ledger)

@@ -58,7 +58,7 @@ def test_people_see_what_is_to_be_done_and_no_control_characters() -> None:
     done = Done(State.WAITING, "k" * 64, "e1", detail="x\x1b[31m", waiting_for=waiting, warned=("acme/slow",))
     out = io.StringIO()
 
-    show.write_text(done, "open_pr", out)
+    show.write_text(done, show.Sheet("open_pr"), out)
 
     assert out.getvalue() == (
         "WAITING open_pr\n"
@@ -76,10 +76,48 @@ def test_several_recipients_are_told_one_by_one() -> None:
     waiting = ({"type": "unknown", "key": "k", "step": "tell", "target": "bob"},)
     out = io.StringIO()
 
-    show.write_text(Done(State.UNKNOWN, "k" * 64, "e1", receipts=receipts, waiting_for=waiting), "send_message", out)
+    done = Done(State.UNKNOWN, "k" * 64, "e1", receipts=receipts, waiting_for=waiting)
+    show.write_text(done, show.Sheet("send_message"), out)
 
     assert "  ada: delivered\n  bob: unknown\n" in out.getvalue()
     assert "next: look outside whether tell for bob happened" in out.getvalue()
+
+
+def test_each_recipient_carries_its_own_reason() -> None:
+    receipts = tuple(RECEIPT | {"target": name, "detail": f"550 no {name}"} for name in ("ada", "bob"))
+    out = io.StringIO()
+
+    show.write_text(Done(State.PERMANENT, detail="550 no ada", receipts=receipts), show.Sheet("send_message"), out)
+
+    assert out.getvalue() == "FAILED send_message\n  ada: permanent - 550 no ada\n  bob: permanent - 550 no bob\n"
+
+
+@pytest.mark.parametrize(("run_id", "run"), [("", ""), ("r1", "--run r1 ")])
+def test_what_is_unknown_names_the_commands_that_go_on(run_id: str, run: str) -> None:
+    waiting = ({"type": "unknown", "key": "k", "step": "deploy-1.4", "target": ""},)
+    out = io.StringIO()
+
+    show.write_text(Done(State.UNKNOWN, "k" * 64, waiting_for=waiting), show.Sheet("call_webhook", run_id), out)
+
+    told = [line.split(":", 1)[1].strip() for line in out.getvalue().splitlines()[2:]]
+    assert told == [
+        f"orch act call_webhook {run}--key deploy-1.4 --resolve delivered",
+        f"orch act call_webhook {run}--key deploy-1.4 --resolve not-delivered",
+        f"leave it, or the same command with {run}--key deploy-1.4 --on-unknown resend",
+    ]
+
+
+def test_what_is_told_fits_the_page_and_a_command_s_output_keeps_its_lines() -> None:
+    detail, line = "no rule of this pack allows it " * 6 + "x" * 90, "wide " * 40
+    done = Done(State.DENIED, detail=detail.strip(), outputs={"stdout": line})
+    out = io.StringIO()
+
+    show.write_text(done, show.Sheet("open_pr"), out)
+
+    lines = out.getvalue().splitlines()
+    assert f"  | {line}" in lines
+    assert max(map(len, lines[1:-2])) <= 80
+    assert "    " + "x" * 90 in lines
 
 
 def test_programs_see_everything() -> None:

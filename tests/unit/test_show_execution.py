@@ -15,7 +15,7 @@ from orchestrator.errors import UsageError
 from orchestrator.ledger import read
 from orchestrator.ledger.event import Event
 from orchestrator.ledger.store import Ledger
-from orchestrator.runs.listing import found
+from orchestrator.runs.listing import found, run_that_begins
 from orchestrator.show import execution, runs, timeline_event
 from orchestrator.show.timeline import Page, Timeline
 
@@ -109,6 +109,18 @@ def test_runs_of_tasks_are_listed_when_asked_for(sqlite_ledger: Ledger) -> None:
     assert {one.run_id for one in found(sqlite_ledger, is_all=True).runs} == {RUN, "task-1"}
 
 
+def test_how_a_run_begins_is_exact_and_a_plans_name_is_none(sqlite_ledger: Ledger) -> None:
+    for name in ("Other-1", "other-2", "o_her-3"):
+        History(sqlite_ledger, name).begin()
+
+    with sqlite_ledger.store.reading() as connection:
+        meant = [run_that_begins(connection, word) for word in ("oth", "Oth", "other-2", "o_", "O", "x", "release", "")]
+        with pytest.raises(UsageError, match="several runs begin with 'o'"):
+            run_that_begins(connection, "o")
+
+    assert meant == ["other-2", "Other-1", "other-2", "o_her-3", "Other-1", "", "", ""]
+
+
 def test_a_ledger_without_runs_says_so(sqlite_ledger: Ledger) -> None:
     assert shown(sqlite_ledger) == "no runs; orch run begins one\n"
     assert json.loads(shown(sqlite_ledger, output="json")) == []
@@ -117,13 +129,13 @@ def test_a_ledger_without_runs_says_so(sqlite_ledger: Ledger) -> None:
 def test_what_tracking_did_stands_beside_the_run(sqlite_ledger: Ledger) -> None:
     history = History(sqlite_ledger)
     history.until_it_waits()
-    history.action("tracking/issue", "create_issue", "delivered", reference="https://github.com/acme/web/issues/7")
-    history.action("tracking/phase/build/passed/0", "comment", "permanent", detail="GitHub said 403")
+    history.action("tracking.issue", "create_issue", "delivered", reference="https://github.com/acme/web/issues/7")
+    history.action("tracking.phase/build/passed/0", "comment", "permanent", detail="GitHub said 403")
 
     text = " ".join(shown(sqlite_ledger, RUN).split())
 
-    assert "tracking tracking/issue delivered https://github.com/acme/web/issues/7" in text
-    assert "tracking tracking/phase/build/passed/0 permanent GitHub said 403" in text
+    assert "tracking tracking.issue delivered https://github.com/acme/web/issues/7" in text
+    assert "tracking tracking.phase/build/passed/0 permanent GitHub said 403" in text
 
 
 @pytest.mark.parametrize(
@@ -134,6 +146,7 @@ def test_what_tracking_did_stands_beside_the_run(sqlite_ledger: Ledger) -> None:
         ({"type": "unknown", "step": "ship/tell", "key": "ab"}, "orch resume {run} --resend ship/tell"),
         ({"type": "unknown", "step": "x;rm -rf", "key": "ab"}, "--resend 'x;rm -rf'"),
         ({"type": "timer", "at": "2026-11-21T07:00:00Z"}, "the next attempt, at 2026-11-21T07:00:00Z"),
+        ({"type": "timer", "at": "2026-11-21T07:00:00Z", "is_look": True}, "looks again at 2026-11-21T07:00:00Z"),
         ({"type": "stage", "stage": "production"}, "for stage production"),
         ({"type": "something-new"}, "for something-new"),
     ],
@@ -154,7 +167,7 @@ KINDS = tuple(execution.TELLERS)
 
 
 def test_every_new_event_has_words_of_its_own() -> None:
-    assert len(KINDS) == len({*KINDS}) == 19
+    assert len(KINDS) == len({*KINDS}) == 20
     for kind in KINDS:
         event = Event(b"", {"id": "i" * 36, "type": kind, "actor": "user:a", "runid": "r", "runseq": 1, "time": "2026-11-21T05:00:00Z"}, {})  # fmt: skip
         assert " EVENT " not in timeline([event])

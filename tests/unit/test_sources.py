@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import PackError, UsageError
+from orchestrator.gathered import Gathered, _seen
 from orchestrator.model import Layer
 from orchestrator.settings import Settings
-from orchestrator.sources import Gathered, _seen, gather, read_pack_set
+from orchestrator.sources import gather, read_pack_set
 
 PACK = "apiVersion: orch/v1\nkind: PolicyPack\nmetadata: {name: %s, version: 1.0.0}\ndefault: inherit\nrules:\n  - {id: r, effect: deny, actions: open_pr}\n"
 WAIVER = "apiVersion: orch/v1\nkind: Waiver\nmetadata: {name: w}\nrules: org/r\nscope: {branches: x}\nreason: r\nticket: t\nrequested_by: user:a\napproved_by: [user:b, user:c]\nfrom: 2026-01-01T00:00:00Z\nexpires_at: 2026-01-02T00:00:00Z\n"
