@@ -24,6 +24,8 @@ from orchestrator.task import Task, keeper
 
 _STATUS = ("exit_code", "status")
 """Outputs whose number a plan can give a meaning."""
+_COME_BETWEEN = frozenset({"approval", "budget"})
+"""Obligations that need something done between a decision and its attempt."""
 
 
 class Changed(Exception):  # noqa: N818  # no failure: the order is decided anew
@@ -74,6 +76,10 @@ class Performing:
     ends: dict[str, Used] = field(default_factory=dict)
     """How targets ended in this call."""
     retry_after_s: float | None = None
+    begun: Row | None = None
+    """What was begun with its decision, in one transaction."""
+    marks: ExitStack = field(default_factory=ExitStack)
+    """That this process is at it."""
 
     # -- what earlier attempts left
 
@@ -120,6 +126,24 @@ class Performing:
 
     # -- the attempt
 
+    def may_begin(self, decision: Decision, todo: Sequence[str]) -> bool:
+        """Return whether an attempt can begin in the transaction that records its decision.
+
+        It cannot where room in a budget is taken or approvals are used up in between, nor for several recipients, each
+        of which is begun on its own.
+        """
+        owed = decision.context["obligations"]
+        is_free = decision.context["outcome"] == "allow" and len(todo) == 1
+        return is_free and not any(one["type"] in _COME_BETWEEN for one in owed) and not self.is_cancelled()
+
+    def begin(self, connection: Connection, found: Verdict, target: str) -> None:
+        """Begin an attempt in the transaction that records its decision.
+
+        Raises:
+            Changed: something is not as it was decided; the decision is not recorded then either.
+        """
+        self.begun = self._begun_in(connection, found, target, "", self.marks)
+
     def run(self, found: Verdict, todo: Sequence[str]) -> Done:
         """Perform what is allowed for each of these targets, and return how the order stands then.
 
@@ -128,24 +152,26 @@ class Performing:
             Changed: something is not as it was decided.
             LedgerError: it cannot be recorded, or this process may have been taken over.
         """
-        self.lease.check()
-        reservation_id = self._reserved(found)
+        if self.begun is None:
+            self.lease.check()
+        reservation_id, rows = self._reserved(found), dict[str, Row]()
         for number, target in enumerate(todo):
-            if self.is_cancelled():
+            if self.begun is None and self.is_cancelled():
                 return self._cancelled()
             with ExitStack() as marks:
-                row = self._dispatched(found, target, reservation_id, marks)
+                marks.push(self.marks.pop_all())
+                row = self.begun or self._dispatched(found, target, reservation_id, marks)
                 found = found._replace(used=row.request_id)
                 self.lease.check()
                 attempted = performed(self._call(row.key), self._action(target, row, found))
-                self._ended(row, attempted, is_last=number == len(todo) - 1)
+                rows = self._ended(row, attempted, is_last=number == len(todo) - 1)
             if attempted.interrupt is not None:
                 raise attempted.interrupt
             if self.lost is not None:
                 raise self.lost
             if self.why_changed:
                 raise Changed(self.why_changed)
-        return self.done(self._rows(), verdict.warned(found.context))
+        return self.done(rows, verdict.warned(found.context))
 
     def done(self, rows: Mapping[str, Row], warned: tuple[str, ...] = ()) -> Done:
         """Return how the order stands."""
@@ -177,20 +203,23 @@ class Performing:
             if reservation_id and not outlay.begun(self.ledger, connection, reservation_id, self.spender.actor):
                 raise Changed("its room in a budget was given back")
             outbox.lock_chain(connection, self.plan.chain)
-            self._must_go_on(connection)
-            rows = outbox.rows_of(connection, self.plan.chain, self.plan.name)
-            row = rows[target]
-            is_free = row.state is not Standing.DELIVERED and (
-                row.state is not Standing.DISPATCHING or self._is_gone(row)
-            )
-            if not (is_free and outbox.lock(connection, row)):
-                raise Changed("another process is at it")
-            self._must_hold(connection, found)
-            marks.enter_context(in_flight(row.key))  # before others can see that it was begun
-            request_id = self._consumed(connection, found)
-            said = {"executor": self.lease.id, "request_id": request_id, "reservation_id": reservation_id}
-            outbox.dispatching(self.ledger, connection, self.plan, row, said)
-            begun = outbox.row_of(connection, row.key)
+            return self._begun_in(connection, found, target, reservation_id, marks)
+
+    def _begun_in(
+        self, connection: Connection, found: Verdict, target: str, reservation_id: str, marks: ExitStack
+    ) -> Row:
+        """Begin an attempt in a transaction that has locked its chain."""
+        self._must_go_on(connection)
+        row = outbox.rows_of(connection, self.plan.chain, self.plan.name)[target]
+        is_free = row.state is not Standing.DELIVERED and (row.state is not Standing.DISPATCHING or self._is_gone(row))
+        if not (is_free and outbox.lock(connection, row)):
+            raise Changed("another process is at it")
+        self._must_hold(connection, found)
+        marks.enter_context(in_flight(row.key))  # before others can see that it was begun
+        request_id = self._consumed(connection, found)
+        said = {"executor": self.lease.id, "request_id": request_id, "reservation_id": reservation_id}
+        outbox.dispatching(self.ledger, connection, self.plan, row, said)
+        begun = outbox.row_of(connection, row.key)
         assert begun is not None  # noqa: S101  # it was locked
         return begun
 
@@ -218,8 +247,8 @@ class Performing:
             approvals.consume(self.ledger, connection, found.request_id, str(found.context["evaluation_id"]))
         return found.request_id
 
-    def _ended(self, row: Row, attempted: Attempted, *, is_last: bool) -> None:
-        """Record what became of an attempt, unless another process recorded that already."""
+    def _ended(self, row: Row, attempted: Attempted, *, is_last: bool) -> dict[str, Row]:
+        """Record what became of an attempt, unless another process recorded that already; return the order's rows."""
         receipt = self._with_codes(attempted.receipt)
         self.retry_after_s = receipt.retry_after_s
         self.ends[row.target] = Used(receipt.delivery, receipt.used)
@@ -238,6 +267,7 @@ class Performing:
             if is_ours or is_news:
                 executor = "" if attempted.is_over else self.lease.id
                 outbox.ended(self.ledger, connection, self.plan, row, receipt, executor=executor)
+            return outbox.rows_of(connection, self.plan.chain, self.plan.name)
 
     def _is_stopped(self, attempted: Attempted) -> bool:
         return bool(attempted.interrupt or self.lost or self.why_changed)
@@ -325,6 +355,13 @@ class Performing:
 def next_attempt(rows: Mapping[str, Row]) -> int:
     """Return the number of an order's next attempt."""
     return 1 + max((row.attempt for row in rows.values()), default=0)
+
+
+def is_to_do(row: Row | None, free: frozenset[str], *, again: bool) -> bool:
+    """Return whether a target is to be attempted; `free` are those that may be done again."""
+    if row is None or row.state in {Standing.PLANNED, Standing.RETRYABLE} or row.target in free:
+        return True
+    return again and row.state is Standing.PERMANENT
 
 
 def stands(earlier: Mapping[str, Any], now: Decision, rows: Mapping[str, Row], todo: Sequence[str]) -> bool:

@@ -213,6 +213,7 @@ def _cast(named: str, decision: str, given: dict[str, Any]) -> None:
 def _check(request: "Request", vote: "Ballot", public: bytes, voters: "Electorate", *, is_anyway: bool) -> None:
     """Refuse a vote that cannot count, or say so; a rejection counts under every policy."""
     from orchestrator import ballot
+    from orchestrator.opening import is_opening
 
     if not voters.roster:
         _note("no packs are named, so nobody checked whether this vote can count")
@@ -221,7 +222,7 @@ def _check(request: "Request", vote: "Ballot", public: bytes, voters: "Electorat
     advice = "vote --anyway if you know better"
     if voters.is_outdated(request) and changed:
         against, advice = [changed, *against], "run the `orch evaluate` again, then approve"
-    elif changed:
+    elif changed and not is_opening(request.action):  # a gate is asked under one pack more, and asked anew by its run
         _note(f"{changed}, or they are another repository's; the vote counts under the former alone")
     if against and not is_anyway:
         raise UsageError(f"this vote cannot count: {'; '.join(against)}", advice=advice)

@@ -11,19 +11,28 @@ from orchestrator.errors import Exit, UsageError
 from orchestrator.settings import Settings
 
 if TYPE_CHECKING:
-    from orchestrator.runs.start import Asked, Source
+    from orchestrator.runs.foreground import Begin
+    from orchestrator.runs.start import Asked, Settled, Source
     from orchestrator.runs.state import Snapshot
 
 _LEDGER = click.option("--ledger", metavar="PLACE", help="A folder or postgresql://...; else ORCH_LEDGER.")
 _PACKS = click.option("--packs", multiple=True, metavar="DIR|BUNDLE", help="The organisation's packs; else ORCH_PACKS.")
 _CONFIG = click.option("--config", metavar="FILE", help="Another operator's file.")
 _CONCURRENCY = click.option(
-    "--concurrency", type=click.IntRange(1, 64), default=4, show_default=True, help="So many phases at a time."
+    "--concurrency", type=click.IntRange(1, 64), default=4, show_default=True, help="How many phases run at a time."
 )
 _WAIT = click.option("--wait", "waits", is_flag=True, help="Stay while the run waits, and go on when it can.")
 _DETACH = click.option("--detach", "is_detached", is_flag=True, help="Leave it to the workers.")
-_ROOT = click.option("--root", metavar="DIR", help="The folder of the run's files; else the current one.")
-_FORM = click.option("-o", "--output", type=click.Choice(["text", "jsonl"]), default="text", show_default=True)
+_ROOT = click.option("--root", metavar="DIR", help="The folder of the run's files; else the job's, or the current one.")
+_SAME_ROOT = click.option("--root", metavar="DIR", help="The folder of the run's files; else where it was begun.")
+_FORM = click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["text", "jsonl"]),
+    default="text",
+    show_default=True,
+    help="With jsonl each change is a line on standard output.",
+)
 _MODES = click.Choice(["automated", "manual", "dry-run"])
 
 
@@ -52,7 +61,8 @@ def run(context: click.Context, /, what: str, mode: str, inputs: tuple[str, ...]
     `orch approve` opens it, and a worker or `orch resume` goes on. Ctrl-C stops after the steps under way; the run can
     be resumed. With --mode dry-run nothing is done, recorded or written: it tells what each step would be decided.
 
-    Exit code: 0 done, 1 failed, 3 denied, 4 waiting, 5 a budget is spent.
+    Exit code: 0 done, 1 failed, 3 denied, 4 waiting, 5 a budget is spent, 6 undecidable, 7 something is not configured,
+    130 interrupted or cancelled.
     """
     from orchestrator.runs import start
 
@@ -73,7 +83,7 @@ def run(context: click.Context, /, what: str, mode: str, inputs: tuple[str, ...]
 @click.option("--resend", metavar="STEP", help="Say that this step, of which nobody knows, is to be done again.")
 @_DETACH
 @_WAIT
-@_ROOT
+@_SAME_ROOT
 @_CONCURRENCY
 @_PACKS
 @_CONFIG
@@ -89,9 +99,11 @@ def resume(
     root: str | None,
     **given: Any,  # noqa: ANN401  # click's
 ) -> None:
-    """Go on with the run RUN where it stands: what is done stays done.
+    """Go on with the run RUN, an id or how it begins, where it stands: what is done stays done.
 
     A step may have ended unknown: it may have happened. Look where it would have; then say --delivered or --resend.
+    STEP is its name as `orch runs RUN` shows it, with or without its phase, or the first 8 characters of its key.
+    The exit code is that of orch run.
     """
     from orchestrator.adapter import Delivery
     from orchestrator.runs import foreground, start
@@ -100,11 +112,14 @@ def resume(
         raise UsageError("--delivered and --resend at once", advice="say one, and then resume again for the other")
     manner = {name: given.pop(name) for name in ("is_detached", "waits", "concurrency", "output")}
     settings = Settings.load(given)
+    run_id = start.whole_id(settings, run_id)
     if step := delivered or resend:
-        start.settle_unknown(settings, run_id, step, Delivery.DELIVERED if delivered else Delivery.RETRYABLE)
-    how = foreground.Manner(
-        manner["concurrency"], _folder(root), manner["waits"], is_new=False, by=start.asker_of(settings)
-    )
+        state = Delivery.DELIVERED if delivered else Delivery.RETRYABLE
+        settled = start.settle_unknown(settings, run_id, step, state)
+        if not settled.has_plan:
+            _tell_settled(settled, run_id, state, is_aside=manner["output"] != "text")
+            return
+    how = foreground.Manner(manner["concurrency"], _folder(root), manner["waits"], start.asker_of(settings))
     seen = _go(settings, run_id, how, manner)
     context.exit(seen.exit_code if seen is not None and seen.exit_code is not None else Exit.OK)
 
@@ -112,12 +127,12 @@ def resume(
 @click.command(short_help="End a run before its next step.")
 @click.argument("run_id", metavar="RUN")
 @click.option("--reason", default="", metavar="TEXT", help="Why; it is recorded.")
-@_ROOT
+@_SAME_ROOT
 @_PACKS
 @_CONFIG
 @_LEDGER
 def cancel(*, run_id: str, reason: str, root: str | None, **given: Any) -> None:  # noqa: ANN401  # click's
-    """End the run RUN before its next action. A step that is under way is finished, or ended where it can be.
+    """End the run RUN, an id or how it begins, before its next action. A step under way is finished, or ended.
 
     Where the plan asks for it, what was done is undone.
     """
@@ -125,10 +140,20 @@ def cancel(*, run_id: str, reason: str, root: str | None, **given: Any) -> None:
     from orchestrator.show.escape import terminal
 
     settings = Settings.load(given)
-    state = foreground.cancel(
-        settings, run_id, foreground.Manner(root=_folder(root), is_new=False, by=start.asker_of(settings)), reason
-    )
+    run_id = start.whole_id(settings, run_id)
+    how = foreground.Manner(root=_folder(root), by=start.asker_of(settings))
+    state = foreground.cancel(settings, run_id, how, reason)
     click.echo(terminal(f"run {run_id} {state}"))
+
+
+def _tell_settled(settled: "Settled", run_id: str, state: str, *, is_aside: bool) -> None:
+    """Say what was recorded of an action of `orch act --run`: a run of which nothing more is carried out."""
+    from orchestrator.show.escape import terminal
+
+    click.echo(terminal(f"recorded: {settled.name} ({settled.action}) of run {run_id}: {state}"), err=is_aside)
+    if state == "retryable":
+        again = f"orch act {settled.action} ... --run {run_id} --key {settled.name}"
+        click.echo(terminal(f"  next: the same command does it: {again}"), err=is_aside)
 
 
 def _pairs(inputs: tuple[str, ...]) -> dict[str, str]:
@@ -175,25 +200,31 @@ def _carry_out(source: "Source", asked: "Asked", settings: Settings, manner: dic
         if found.is_other_plan:
             said = f"run {found.run_id} goes on with the plan as it was when it began; the file is another one now"
             click.echo(terminal(f"note: {said}"), err=True)
-        return _go(settings, found.run_id, how._replace(is_new=False, by=start.asker_of(settings)), manner)
-    return _go(settings, start.started(source, asked, settings), how, manner)
+        return _go(settings, found.run_id, how._replace(by=start.asker_of(settings)), manner)
+    return _go(settings, start.prepared(source, asked, settings), how, manner)
 
 
-def _go(settings: Settings, run_id: str, how: Any, manner: dict[str, Any]) -> "Snapshot | None":  # noqa: ANN401  # foreground.Manner
+def _go(settings: Settings, run: "str | Begin", how: Any, manner: dict[str, Any]) -> "Snapshot | None":  # noqa: ANN401  # foreground.Manner
     from orchestrator.runs import foreground
     from orchestrator.runs.progress import Progress
     from orchestrator.show import outcome
     from orchestrator.show.escape import terminal
 
     if manner["is_detached"]:
-        foreground.detach(settings, run_id, how)
+        run_id = foreground.detach(settings, run, how)
         click.echo(terminal(f"run {run_id} is left to the workers"))
         return None
     is_text = manner["output"] == "text"
     stream = sys.stderr if is_text else sys.stdout
     with Progress(stream, is_text and stream.isatty()) as progress:
-        sight = foreground.Sight(progress.show, lambda said: click.echo(terminal(f"orch: {said}"), err=True))
-        seen = foreground.carry_out(settings, run_id, how, sight)
+
+        def note(of: str, about: str, why: str) -> None:
+            progress.note(of, about, why)
+            if not is_text:  # else it stands on standard error already
+                click.echo(terminal(f"note: {about}: {why}"), err=True)
+
+        sight = foreground.Sight(progress.show, lambda said: click.echo(terminal(f"orch: {said}"), err=True), note)
+        seen = foreground.carry_out(settings, run, how, sight)
     if is_text:
         outcome.write(seen, sys.stdout)
     return seen

@@ -13,7 +13,7 @@ _USUAL = 20
 @click.command(short_help="Show runs, their phases, and what they wait for.")
 @click.argument("name", metavar="[RUN|JOB|PLAN]", required=False)
 @click.option(
-    "-n", "--number", type=click.IntRange(min=0), default=_USUAL, show_default=True, help="So many; 0 for all."
+    "-n", "--number", type=click.IntRange(min=0), default=_USUAL, show_default=True, help="How many; 0 for all."
 )
 @click.option("--all", "is_all", is_flag=True, help="Runs without phases, too: those of orch evaluate and orch act.")
 @click.option("--ledger", metavar="PLACE", help="A folder or postgresql://...; else ORCH_LEDGER.")
@@ -24,7 +24,7 @@ def runs(name: str | None, number: int, ledger: str | None, output: str, *, is_a
     A run is named by its id, or by how that begins. Of one run you see its phases and steps with their states,
     attempts, receipts and errors, what it waits for, and the command that opens it.
 
-    -o json writes the same as a record that can be kept as a file.
+    -o json writes the same for programs: of one RUN a whole record, which can be kept as a file.
     """
     from orchestrator import clock
     from orchestrator.ledger.open import open_ledger

@@ -23,13 +23,25 @@ def told(one: Mapping[str, Any]) -> str:
         case "stage":
             said = f"stage {_text(one.get('stage')) or '?'}"
         case "timer" | "retry" | "time":
-            said = f"the next attempt, at {_time(one)}" if _time(one) else "the next attempt"
+            said = "another look" if one.get("is_look") is True else "the next attempt"
+            said += f", at {_time(one)}" if _time(one) else ""
         case "cancel":
             said = "somebody to end it"
         case other:
             said = _text(other) or "something"
     phase = _text(one.get("phase"))
     return f"{said} (phase {phase})" if phase else said
+
+
+def sentence(one: Mapping[str, Any]) -> str:
+    """Return one thing that is waited for as what the run does: `waits for approval ...`, `looks again at TIME`.
+
+    A look asks what became of an action that nobody knows of; nothing is sent again by it.
+    """
+    if one.get("type") == "timer" and one.get("is_look") is True and _time(one):
+        phase = _text(one.get("phase"))
+        return f"looks again at {_time(one)}" + (f" (phase {phase})" if phase else "")
+    return f"waits for {told(one)}"
 
 
 def openers(one: Mapping[str, Any], run_id: str) -> tuple[str, ...]:

@@ -11,10 +11,10 @@ from orchestrator.errors import LedgerError, PackError, Problem, UsageError
 from orchestrator.ledger.append import append
 from orchestrator.ledger.event import Draft
 from orchestrator.ledger.mask import Mask
-from orchestrator.ledger.store import Ledger
+from orchestrator.ledger.store import Connection, Ledger
 from orchestrator.names import shown
 from orchestrator.plans.model import Plan
-from orchestrator.runs.journal import payload_of
+from orchestrator.runs.journal import GOES_ON, payload_of
 from orchestrator.settings import Settings
 
 MODES = ("automated", "manual")
@@ -85,10 +85,21 @@ def _start(ledger: Ledger, draft: Draft) -> None:
     with ledger.store.writing() as connection:
         event = append(ledger, connection, draft)
         if event.fields["runseq"] != 1:
-            raise UsageError(
-                f"the run {draft.run_id} exists already",
-                advice=f"`orch resume {draft.run_id}` goes on with it; for another one name another id",
-            )
+            raise _exists(connection, draft.run_id)
+
+
+def _exists(connection: Connection, run_id: str) -> UsageError:
+    """Return why no run of this id can begin, and what to do: only one that has not ended can be gone on with."""
+    rows = connection.execute("SELECT state, plan_digest FROM runs WHERE id = ?", (run_id,))
+    state, plan_digest = map(str, rows[0]) if rows else ("", "")
+    if state in GOES_ON and plan_digest:
+        advice = f"`orch resume {run_id}` goes on with it; for another one name another id"
+        return UsageError(f"the run {run_id} exists already", advice=advice)
+    more = f" and has ended ({state})" if state and state not in GOES_ON else ""
+    return UsageError(
+        f"the run {run_id} exists already{more}",
+        advice="name another id with --run, or leave --run out to have one drawn",
+    )
 
 
 def real_root(root: Path) -> Path:
@@ -101,7 +112,8 @@ def real_root(root: Path) -> Path:
         real = root.expanduser().resolve(strict=True)
     except (OSError, RuntimeError, ValueError) as error:
         raise UsageError(
-            f"there is no folder {shown(str(root))} for the run", advice="make it, or name this machine's with --root"
+            f"there is no folder {shown(str(root))} for the run",
+            advice="make it, or name this machine's with --root DIR",
         ) from error
     if not real.is_dir():
         raise UsageError(f"{shown(str(root))} is a file; expected the folder of the run", advice="--root DIR")

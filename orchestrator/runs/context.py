@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,9 @@ from orchestrator.plans.model import Approvals, Plan
 from orchestrator.runs.begin import real_root, started
 from orchestrator.runs.journal import VERIFY, Journal
 from orchestrator.settings import Settings
+
+_PLANS = 32
+"""So many plans are kept ready in a process."""
 
 
 class RunContext(NamedTuple):
@@ -159,11 +162,18 @@ def gate_pack(approvals: Approvals) -> dict[str, str]:
 
 def _plan(ledger: Ledger, run_id: str, said: Mapping[str, Any]) -> Plan:
     """Return the plan as recorded; every digest of it has to agree."""
-    plan = Plan.of(said["plan"])
+    plan, digest = _plan_of(json.dumps(said["plan"]))
     with ledger.store.reading() as connection:
         rows = connection.execute("SELECT plan_digest FROM runs WHERE id = ?", (run_id,))
-    if not rows or {plan.digest, said["plan_digest"]} != {rows[0][0]}:
+    if not rows or {digest, said["plan_digest"]} != {rows[0][0]}:
         raise LedgerError(
             f"the plan that the run {run_id} was begun with does not have the digest on record", advice=VERIFY
         )
     return plan
+
+
+@lru_cache(maxsize=_PLANS)
+def _plan_of(text: str) -> tuple[Plan, str]:
+    """Return a plan and its digest; a run asks for them with each of its phases."""
+    plan = Plan.of(json.loads(text))
+    return plan, plan.digest

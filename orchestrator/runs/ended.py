@@ -144,7 +144,7 @@ def timer(after_s: float, tries: Tries) -> dict[str, Any]:
 
 def _again_or(ended: Ended, done: Done, tries: Tries, *, is_worth: bool = False) -> Ended:
     """Return another attempt where the policy has one, after the wait that it or the other side asks for."""
-    is_worth = is_worth or ErrorClass(ended.error_class) in tries.retry.on
+    is_worth = is_worth or ErrorClass(ended.error_class) in tries.retry.errors
     if not is_worth or tries.tried >= tries.retry.attempts:
         return ended
     return _after(max(wait_s(tries), done.retry_after_s or 0.0), ended, tries)
@@ -166,5 +166,5 @@ def _unknown(done: Done, tries: Tries) -> Ended:
     waits = waits or ({"type": "unknown", "key": done.key, "step": tries.name},)
     if tries.tried < tries.retry.attempts + _UNKNOWN_TRIES:
         later = tries.tried - max(2, tries.retry.attempts)
-        waits += (timer(min(_UNKNOWN_MOST_S, _UNKNOWN_FIRST_S * 2.0**later), tries),)
+        waits += ({**timer(min(_UNKNOWN_MOST_S, _UNKNOWN_FIRST_S * 2.0**later), tries), "is_look": True},)
     return Ended(Way.WAITING, done.detail, waiting_for=waits)

@@ -88,6 +88,7 @@ class Engine:
         self._ledger = ledger
         self._stopping = threading.Event()
         self._turn = threading.Lock()
+        self._writes = None if hasattr(ledger.store, "url") else threading.RLock()
         self._free: list[Ledger] = []
         self._working: set[str] = set()
         self._tries: dict[str, int] = {}
@@ -129,7 +130,7 @@ class Engine:
         with self._turn:
             opened = self._free.pop() if self._free else None
         if opened is None:
-            opened = fenced(open_ledger(self.settings.ledger, must_exist=True), self.lease)
+            opened = fenced(open_ledger(self.settings.ledger, must_exist=True), self.lease, self._writes)
         try:
             yield opened
         except BaseException:
@@ -204,6 +205,16 @@ class Engine:
         held = {one.executor if one.is_running else _owner_of(one.queue) for one in self.active()}
         return held - {"", self.lease.id}
 
+    def hinder(self, run_id: str, error: OrchError) -> None:
+        """Let others see why a run is not gone on with here; the record is no place for that."""
+        advice = f" ({error.advice})" if error.advice else ""
+        with suppress(LedgerError):
+            self.lease.hinder(run_id, self._ledger.mask.text(f"{error}{advice}"))
+
+    def tries(self, work_id: str) -> int:
+        """Return how often this process has tried a phase that it could not open."""
+        return self._tries.get(work_id, 0)
+
     def retry_postponed(self) -> None:
         """Queue again what could not be opened a while ago."""
         now = time.monotonic()
@@ -261,6 +272,7 @@ class Engine:
         with self._turn:
             self._postponed[work_id] = time.monotonic() + wait_s
         self.failures.append(error)
+        self.hinder(work_id.partition("/")[0], error)
         self.note("postponed", work=work_id, reason=str(error), seconds=wait_s)
 
     def _of_run(self, run_id: str | None) -> tuple[str, dict[str, Any]]:

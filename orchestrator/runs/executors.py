@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from orchestrator import clock
 from orchestrator.digest import sha256
 from orchestrator.errors import LedgerError
 from orchestrator.ledger.store import Ledger
@@ -33,7 +34,15 @@ _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQL
 """What SQLite says of a file that is none of its own, or not as it was made."""
 _NO_FILE = frozenset({errno.EISDIR, errno.ELOOP})
 _LIVE, _LOST = "live", "lost"
-_TABLE = "CREATE TABLE IF NOT EXISTS executors (id TEXT PRIMARY KEY, beat BIGINT NOT NULL, state TEXT NOT NULL)"
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS executors (id TEXT PRIMARY KEY, beat BIGINT NOT NULL, state TEXT NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS hindrances (
+    run_id TEXT NOT NULL, executor TEXT NOT NULL, at TEXT NOT NULL, reason TEXT NOT NULL,
+    PRIMARY KEY (run_id, executor))""",
+)
+_HINDER = """INSERT INTO hindrances (run_id, executor, at, reason) VALUES (?, ?, ?, ?)
+ON CONFLICT (run_id, executor) DO UPDATE SET at = excluded.at, reason = excluded.reason"""
+_MOST_REASON = 1_000
 _SESSION = """
 SELECT set_config('search_path', 'orch_engine, pg_temp', false), set_config('synchronous_commit', 'off', false),
        set_config('tcp_keepalives_idle', '3', false), set_config('tcp_keepalives_interval', '2', false),
@@ -43,10 +52,11 @@ SELECT set_config('search_path', 'orch_engine, pg_temp', false), set_config('syn
        THEN set_config('idle_session_timeout', '0', false) END"""
 """By the server's own probes a host that vanished is noticed within 10 s."""
 _NOW = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
-_IS_LOCKED = """
+IS_LOCKED = """
 SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2
 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 AND classid::bigint = %s AND objid::bigint = %s)"""
+"""Given `keys_of` an executor: whether a session holds its lock."""
 
 
 class Beat(NamedTuple):
@@ -86,6 +96,13 @@ class Executors(Protocol):
             LedgerError: it cannot be written, so nothing is known.
         """
 
+    def is_live(self, name: str) -> bool:
+        """Return whether its work is its own still; writes nothing.
+
+        Raises:
+            LedgerError: it cannot be read, so nothing is known.
+        """
+
     def leave(self, name: str) -> None:
         """Give the lock back and remove the row."""
 
@@ -100,6 +117,12 @@ class Executors(Protocol):
 
     def forget(self, name: str) -> None:
         """Remove what is left of a dead executor."""
+
+    def hinder(self, name: str, run_id: str, reason: str) -> None:
+        """Write why an executor cannot go on with a run; of each pair the newest reason is kept."""
+
+    def unhinder(self, run_id: str) -> None:
+        """Remove what hindered a run: somebody goes on with it."""
 
     def close(self) -> None:
         """Let go of the register."""
@@ -133,7 +156,8 @@ class FolderExecutors:
             self._file.chmod(0o600)
             self._raw.execute("PRAGMA journal_mode=WAL")
             self._raw.execute("PRAGMA synchronous=NORMAL")
-            self._raw.execute(_TABLE)
+            for table in _TABLES:
+                self._raw.execute(table)
 
     def enter(self, name: str) -> None:
         """Take the lock and write the row."""
@@ -149,6 +173,12 @@ class FolderExecutors:
             sql = "UPDATE executors SET beat = ? WHERE id = ? AND state = ?"
             return self._raw.execute(sql, (boot_ms(), name, _LIVE)).rowcount == 1
 
+    def is_live(self, name: str) -> bool:
+        """Return whether its work is its own still."""
+        with self._told():
+            sql = "SELECT 1 FROM executors WHERE id = ? AND state = ?"
+            return bool(self._raw.execute(sql, (name, _LIVE)).fetchall())
+
     def leave(self, name: str) -> None:
         """Give the lock back and remove the row."""
         if name in self._locks:
@@ -157,21 +187,9 @@ class FolderExecutors:
 
     def is_dead(self, name: str) -> bool:
         """Return whether nobody holds the lock of this executor; of what is no executor's name nothing is known."""
-        if not _ID.fullmatch(name):
+        if not is_name(name):
             return False
-        try:
-            descriptor = os.open(self._lock(name), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except FileNotFoundError:
-            return True
-        except OSError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        finally:
-            os.close(descriptor)
-        return True
+        return is_free(self._lock(name))
 
     def beats(self) -> list[Beat]:
         """Return every row; one of an earlier start of the machine is younger than now only by accident."""
@@ -189,8 +207,19 @@ class FolderExecutors:
     def forget(self, name: str) -> None:
         """Remove what is left of an executor."""
         with self._told():
+            self._raw.execute("DELETE FROM hindrances WHERE executor = ?", (name,))
             self._raw.execute("DELETE FROM executors WHERE id = ?", (name,))
             self._lock(name).unlink(missing_ok=True)
+
+    def hinder(self, name: str, run_id: str, reason: str) -> None:
+        """Write why an executor cannot go on with a run."""
+        with self._told():
+            self._raw.execute(_HINDER, (run_id, name, clock.format_time(clock.now_ns()), reason[:_MOST_REASON]))
+
+    def unhinder(self, run_id: str) -> None:
+        """Remove what hindered a run."""
+        with self._told():
+            self._raw.execute("DELETE FROM hindrances WHERE run_id = ?", (run_id,))
 
     def close(self) -> None:
         """Let go of the register."""
@@ -229,7 +258,7 @@ class ServerExecutors:
     def enter(self, name: str) -> None:
         """Take the lock and write the row."""
         with self._told():
-            self._raw.execute("SELECT pg_advisory_lock(%s, %s)", _signed(_keys(name)))
+            self._raw.execute("SELECT pg_advisory_lock(%s, %s)", _signed(keys_of(name)))
             self._raw.execute(f"INSERT INTO executors (id, beat, state) VALUES (%s, {_NOW}, %s)", (name, _LIVE))  # noqa: S608  # constants
 
     def beat(self, name: str) -> bool:
@@ -238,18 +267,24 @@ class ServerExecutors:
             sql = f"UPDATE executors SET beat = {_NOW} WHERE id = %s AND state = %s"  # noqa: S608  # constants
             return self._raw.execute(sql, (name, _LIVE)).rowcount == 1
 
+    def is_live(self, name: str) -> bool:
+        """Return whether its work is its own still: asked in the session that holds the lock, which lives by that."""
+        with self._told():
+            sql = "SELECT 1 FROM executors WHERE id = %s AND state = %s"
+            return bool(self._raw.execute(sql, (name, _LIVE)).fetchall())
+
     def leave(self, name: str) -> None:
         """Remove the row and give the lock back."""
         self.forget(name)
         with self._told():
-            self._raw.execute("SELECT pg_advisory_unlock(%s, %s)", _signed(_keys(name)))
+            self._raw.execute("SELECT pg_advisory_unlock(%s, %s)", _signed(keys_of(name)))
 
     def is_dead(self, name: str) -> bool:
         """Return whether no session holds the lock of this executor."""
-        if not _ID.fullmatch(name):
+        if not is_name(name):
             return False
         with self._told():
-            return not self._raw.execute(_IS_LOCKED, _keys(name)).fetchall()[0][0]
+            return not self._raw.execute(IS_LOCKED, keys_of(name)).fetchall()[0][0]
 
     def beats(self) -> list[Beat]:
         """Return every row; ages are by the server's clock."""
@@ -267,7 +302,19 @@ class ServerExecutors:
     def forget(self, name: str) -> None:
         """Remove what is left of an executor."""
         with self._told():
+            self._raw.execute("DELETE FROM hindrances WHERE executor = %s", (name,))
             self._raw.execute("DELETE FROM executors WHERE id = %s", (name,))
+
+    def hinder(self, name: str, run_id: str, reason: str) -> None:
+        """Write why an executor cannot go on with a run."""
+        with self._told():
+            said = (run_id, name, clock.format_time(clock.now_ns()), reason[:_MOST_REASON])
+            self._raw.execute(_HINDER.replace("?", "%s"), said)
+
+    def unhinder(self, run_id: str) -> None:
+        """Remove what hindered a run."""
+        with self._told():
+            self._raw.execute("DELETE FROM hindrances WHERE run_id = %s", (run_id,))
 
     def close(self) -> None:
         """End the session, and with it its lock."""
@@ -275,7 +322,7 @@ class ServerExecutors:
 
     def _begin(self) -> None:
         self._raw.execute(_SESSION)
-        if not self._raw.execute("SELECT to_regclass('orch_engine.executors') IS NOT NULL").fetchall()[0][0]:
+        if not self._raw.execute("SELECT to_regclass('orch_engine.hindrances') IS NOT NULL").fetchall()[0][0]:
             make_table(self._raw)
 
     @contextmanager
@@ -287,7 +334,7 @@ class ServerExecutors:
 
 
 def make_table(raw: "psycopg.Connection[Any]") -> None:
-    """Make the schema of the engine and the table of executors, where they are missing; two at once do no harm.
+    """Make the schema of the engine and the register's tables, where they are missing; two at once do no harm.
 
     Raises:
         LedgerError: this role may not, so the owner has to prepare them.
@@ -300,7 +347,8 @@ def make_table(raw: "psycopg.Connection[Any]") -> None:
             found = raw.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (SCHEMA,)).fetchall()
             if not found:
                 raw.execute(f"CREATE SCHEMA {SCHEMA}")
-            raw.execute(_TABLE.replace("executors", f"{SCHEMA}.executors", 1))
+            for table in _TABLES:
+                raw.execute(table.replace("EXISTS ", f"EXISTS {SCHEMA}.", 1))
     except psycopg.errors.InsufficientPrivilege as error:
         raise LedgerError(
             "the engine's tables are missing from the ledger's database, and this role may not make them",
@@ -308,7 +356,29 @@ def make_table(raw: "psycopg.Connection[Any]") -> None:
         ) from error
 
 
-def _keys(name: str) -> tuple[int, int]:
+def is_name(text: str) -> bool:
+    """Return whether a text can be an executor's name."""
+    return bool(_ID.fullmatch(text))
+
+
+def is_free(lock: Path) -> bool:
+    """Return whether nobody holds the lock in a file, so that its executor has ended; where that is unclear, False."""
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def keys_of(name: str) -> tuple[int, int]:
     """Return the two halves of an executor's lock, as the server shows them."""
     digest = sha256(name.encode()).removeprefix("sha256:")
     return int(digest[:8], 16), int(digest[8:16], 16)

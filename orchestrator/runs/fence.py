@@ -1,7 +1,7 @@
 """A ledger that only the holder of a lease can write: what a process records after it was taken over is rolled back."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from orchestrator.ledger.store import Connection, Ledger, Store
@@ -11,9 +11,11 @@ from orchestrator.order import Lease
 class FencedStore:
     """A store whose every write looks at the lease right before it commits."""
 
-    def __init__(self, store: Store, lease: Lease) -> None:
+    def __init__(self, store: Store, lease: Lease, turn: AbstractContextManager[Any] | None = None) -> None:
+        """Take what threads of this process that write in turn share; they would wait for the file in sleeps else."""
         self._store = store
         self._lease = lease
+        self._turn = turn or nullcontext()
         self.gives_leaves = store.gives_leaves
 
     @contextmanager
@@ -23,7 +25,7 @@ class FencedStore:
         Raises:
             LedgerError: this process may have been taken over; nothing was recorded.
         """
-        with self._store.writing() as connection:
+        with self._turn, self._store.writing() as connection:
             yield connection
             self._lease.check()
 
@@ -39,6 +41,6 @@ class FencedStore:
         return getattr(self._store, name)
 
 
-def fenced(ledger: Ledger, lease: Lease) -> Ledger:
-    """Return a ledger that is written only while the lease is held."""
-    return ledger._replace(store=FencedStore(ledger.store, lease))
+def fenced(ledger: Ledger, lease: Lease, turn: AbstractContextManager[Any] | None = None) -> Ledger:
+    """Return a ledger that is written only while the lease is held, and in `turn` where there is one."""
+    return ledger._replace(store=FencedStore(ledger.store, lease, turn))

@@ -1,11 +1,12 @@
 """Carries one run out in this process, in sight of whoever started it, until it ends or waits."""
 
+import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from orchestrator.errors import Exit, LedgerError, OrchError
 from orchestrator.ledger.open import open_ledger
@@ -24,6 +25,12 @@ _NOBODY_S = 5.0
 _HEAD = "SELECT next_seq FROM chains WHERE run_id = ?"
 
 
+TOLD = frozenset({"tracking is behind", "tracking failed", "reports failed", "cannot be told of"})
+"""What the engine notes of issues and reports that could not be brought up to date."""
+Begin = Callable[[Ledger], str]
+"""Records a run as begun, and gives its id."""
+
+
 class Sight(NamedTuple):
     """How somebody looks on."""
 
@@ -31,7 +38,8 @@ class Sight(NamedTuple):
     """Given the run whenever something happened to it."""
     say: Callable[[str], None] = lambda _: None
     """Given a sentence for people."""
-    note: Note = lambda _event, _fields: None
+    note: Callable[[str, str, str], None] = lambda _run, _about, _why: None
+    """Given the run, which of `TOLD` is so, and why; each once, from any thread."""
 
 
 class Manner(NamedTuple):
@@ -42,51 +50,57 @@ class Manner(NamedTuple):
     """The folder of the run's files here; None for where it was begun."""
     waits: bool = False
     """Whether to stay while the run waits."""
-    is_new: bool = True
-    """Whether it was just begun; else it is taken up."""
     by: str = ""
     """Who takes it up."""
 
 
-def detach(settings: Settings, run_id: str, manner: Manner) -> None:
-    """Leave a run to the workers: hand its first phases out, carry nothing out here.
+def detach(settings: Settings, run: str | Begin, manner: Manner) -> str:
+    """Leave a run to the workers and return its id: hand its phases out, carry nothing out here.
+
+    One of them may have it already. `run` as of `carry_out`.
 
     Raises:
-        LedgerError: as `carry_out`.
+        UsageError: it has ended, or one that is to be begun exists.
+        LedgerError: the ledger or the engine's database cannot be used; then nothing is begun.
     """
     with ExitStack() as stack:
         ledger = stack.enter_context(open_ledger(settings.ledger))
         lease = stack.enter_context(open_lease(ledger))
         engine = stack.enter_context(launched(settings, ledger, lease, Options(None, 1, manner.root)))
-        if manner.is_new:
-            begin_first(engine, ledger, run_id)
-        else:
-            take_up(engine, ledger, run_id, by=manner.by)
+        if not isinstance(run, str):
+            return _begun(engine, ledger, run)
+        with suppress(BusyError):
+            take_up(engine, ledger, run, by=manner.by)
+        return run
 
 
-def carry_out(settings: Settings, run_id: str, manner: Manner, sight: Sight) -> Snapshot:
+def carry_out(settings: Settings, run: str | Begin, manner: Manner, sight: Sight) -> Snapshot:
     """Return how a run stands after it was carried out here as far as it goes.
 
-    Interrupted once, the steps under way are finished and the run can be resumed; twice, this process ends at once.
+    `run` is the id of one to go on with, or what begins one: that is called once the engine runs, so that nothing is
+    on record of a run that cannot go on. Interrupted once, the steps under way are finished and the run can be
+    resumed; twice, this process ends at once.
 
     Raises:
-        UsageError: another process carries it out.
+        UsageError: another process carries it out, or one that is to be begun exists.
         KeyboardInterrupt: it was interrupted, and stopped.
+        LedgerError: the ledger or the engine's database cannot be used; then nothing is begun.
         OrchError: a phase could not be carried out here at all; the run can be resumed.
     """
     with ExitStack() as stack:
         ledger = stack.enter_context(open_ledger(settings.ledger))
         lease = stack.enter_context(open_lease(ledger))
-        options = Options(own_queue(lease.id), manner.concurrency, manner.root, sight.note)
+        options = Options(own_queue(lease.id), manner.concurrency, manner.root, _noting(sight))
         engine = stack.enter_context(launched(settings, ledger, lease, options))
         lease.on_loss = partial(_lost, engine, sight)
         stack.enter_context(reaping(engine))
         engine.rest = HELD  # whoever stopped it does not want a worker to go on
         try:
-            if manner.is_new:
-                begin_first(engine, ledger, run_id)
-            else:
+            if isinstance(run, str):
+                run_id = run
                 take_up(engine, ledger, run_id, by=manner.by)
+            else:
+                run_id = _begun(engine, ledger, run)
             seen = _Watch(engine, ledger, run_id, manner, sight).to_the_end()
             engine.drain()
         except KeyboardInterrupt:
@@ -112,6 +126,34 @@ def cancel(settings: Settings, run_id: str, manner: Manner, reason: str) -> str:
         return carry_out(settings, run_id, manner, Sight()).state
     except BusyError:
         return state
+
+
+def _begun(engine: Engine, ledger: Ledger, begin: Begin) -> str:
+    """Return the id of a run that is now on record, and handed out; what is wrong after the first says the second."""
+    run_id = begin(ledger)
+    try:
+        begin_first(engine, ledger, run_id)
+    except OrchError as error:
+        further = f"the run {run_id} was begun; `orch resume {run_id}` goes on with it"
+        error.advice = f"{error.advice}; {further}" if error.advice else further
+        raise
+    return run_id
+
+
+def _noting(sight: Sight) -> Note:
+    """Return what passes on what stands in the way of telling of a run, each thing once."""
+    said: set[tuple[str, str]] = set()
+    turn = threading.Lock()
+
+    def note(event: str, fields: dict[str, Any]) -> None:
+        why = str(fields.get("reason", ""))
+        with turn:
+            if event not in TOLD or (event, why) in said:
+                return
+            said.add((event, why))
+        sight.note(str(fields.get("run", "")), event, why)
+
+    return note
 
 
 class _Watch:

@@ -13,6 +13,9 @@ from orchestrator.order import Lease
 GOES_ON = ("running", "waiting", "cancelling")
 """States of a run that has not ended."""
 VERIFY = "`orch ledger verify` says what else is damaged; a new run begins from the start"
+REBUILD = (
+    "`orch ledger verify` says what is damaged; where that is tables alone, `orch ledger rebuild` makes them again"
+)
 
 _RUN = "SELECT state, segment, plan_digest, name, waiting_for FROM runs WHERE id = ?"
 _PHASES = "SELECT phase, state, attempt, error_class, reason, ended_at FROM phases WHERE run_id = ?"
@@ -33,6 +36,7 @@ _BEFORE = {
     "compensated": frozenset({"passed"}),
 }
 """A phase's new state to those that it may have had; none is always right."""
+_STATES = _BEFORE.keys() | {"started"}
 
 
 class Row(NamedTuple):
@@ -81,7 +85,7 @@ def standing(connection: Connection, run_id: str, known: Sequence[str]) -> Stand
 
     Raises:
         UsageError: there is no such run.
-        LedgerError: phases are recorded that the plan does not have.
+        LedgerError: phases are recorded that the plan does not have, or states that no phase can have.
     """
     rows = connection.execute(_RUN, (run_id,))
     if not rows:
@@ -92,8 +96,10 @@ def standing(connection: Connection, run_id: str, known: Sequence[str]) -> Stand
         phases[str(name)] = Row(state, int(attempt), error_class, reason, ended_at, places.get(name, 0))
     if foreign := sorted(phases.keys() - set(known)):
         raise LedgerError(
-            f"the run {run_id} has a phase {foreign[0][:60]!r} on record, which its plan does not have", advice=VERIFY
+            f"the run {run_id} has a phase {foreign[0][:60]!r} on record, which its plan does not have", advice=REBUILD
         )
+    if odd := [name for name, row in phases.items() if row.state not in _STATES]:
+        raise LedgerError(f"what the ledger keeps of the phase {odd[0][:60]} is damaged", advice=REBUILD)
     last = connection.execute(_LAST, (run_id, "orch.run.resumed"))
     place, at = last[0] if last else (0, "")
     is_cancelled = bool(connection.execute(_LAST, (run_id, "orch.run.cancelling")))

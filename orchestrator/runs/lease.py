@@ -8,7 +8,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from orchestrator.errors import LedgerError
@@ -19,6 +19,8 @@ BEAT_S = 5.0
 """Between two heartbeats."""
 LIFE_S = 30.0
 """After so long without a heartbeat an executor counts as hung."""
+_FRESH_S = 1.0
+"""A heartbeat that is no older proves as much as a new one, where nobody has taken the lease since."""
 _HOST_CHARS = 60
 _LOST = "another process has taken over the work of this one, because it was not seen to live for a while"
 
@@ -57,7 +59,7 @@ class HeldLease:
         Raises:
             LeaseLost: it may have been taken over.
         """
-        self._beat()
+        self._beat(fresh_s=_FRESH_S)
         if self._reason:
             raise LeaseLost(self._reason, advice="see `orch runs`; whoever took over goes on")
         if boot_ms() - self._beaten_ms > LIFE_S * 500:
@@ -89,6 +91,16 @@ class HeldLease:
         with self._turn:
             self.executors.forget(other)
 
+    def hinder(self, run_id: str, reason: str) -> None:
+        """Let others see why this process cannot go on with a run; where that cannot be written, it is not seen."""
+        with self._turn, suppress(LedgerError):
+            self.executors.hinder(self.id, run_id, reason)
+
+    def unhinder(self, run_id: str) -> None:
+        """Take back what hindered a run: this process goes on with it."""
+        with self._turn, suppress(LedgerError):
+            self.executors.unhinder(run_id)
+
     def start(self) -> None:
         """Begin to beat."""
         self._thread.start()
@@ -105,14 +117,20 @@ class HeldLease:
         while not self._ended.wait(BEAT_S) and not self._reason:
             self._beat()
 
-    def _beat(self) -> None:
-        """Write the heartbeat; what cannot be written proves nothing, so then the lease is lost."""
+    def _beat(self, *, fresh_s: float = 0.0) -> None:
+        """Write the heartbeat, or where it is fresh, look that it still counts.
+
+        What cannot be written or seen proves nothing, so then the lease is lost.
+        """
         with self._turn:
             if self._reason or self._ended.is_set():
                 return
             try:
                 began = boot_ms()
-                if self.executors.beat(self.id):
+                if began - self._beaten_ms < fresh_s * 1000:
+                    if self.executors.is_live(self.id):
+                        return
+                elif self.executors.beat(self.id):
                     self._beaten_ms = began
                     return
                 self._reason = _LOST

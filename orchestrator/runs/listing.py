@@ -1,7 +1,7 @@
 """Runs as the ledger lists them: which there are, how far each came, and which one is meant. Changes nothing."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +12,11 @@ from orchestrator.ledger.open import default_folder, is_url, open_ledger
 from orchestrator.ledger.sqlite import FILE
 from orchestrator.ledger.store import Connection, Ledger
 from orchestrator.names import shown
-from orchestrator.runs.state import Snapshot, snapshot
+from orchestrator.runs.attendance import Attendance, attendance
+from orchestrator.runs.journal import payload_of
+from orchestrator.runs.state import UNWANTED, Snapshot, percent_of, snapshot
 from orchestrator.settings import Settings
-from orchestrator.words import did_you_mean
+from orchestrator.words import near_miss
 
 FOLLOWED = ("plan", "job")
 """Kinds of runs that have phases."""
@@ -24,7 +26,15 @@ _ROW = (
 _SELECT = f"SELECT {', '.join(_ROW)} FROM runs"  # noqa: S608  # constants
 _NEWEST = "ORDER BY started_at DESC, id DESC"
 _TRACKED = """SELECT name, state, CASE WHEN reference <> '' THEN reference ELSE detail END FROM actions
-WHERE chain = ? AND name LIKE 'tracking/%' AND (name = 'tracking/issue' OR state <> 'delivered') ORDER BY at, name"""
+WHERE chain = ? AND name LIKE 'tracking.%' AND (name = 'tracking.issue' OR state <> 'delivered') ORDER BY at, name"""
+BEHIND = "orch.tracking.behind"
+"""Type of the event that says why an order of tracking did not even come into the outbox."""
+_BEHIND = """SELECT e.subject, e.header, p.salt, p.body FROM events e JOIN payloads p ON p.event_id = e.id
+WHERE e.run_id = ? AND e.type = ?
+AND NOT EXISTS (SELECT 1 FROM actions a WHERE a.chain = e.run_id AND (a.name = e.subject
+  OR (e.subject LIKE 'tracking.status/%' AND a.state = 'delivered' AND a.at >= e.time
+      AND (a.name LIKE 'tracking.status/%' OR a.name = 'tracking.end'))))
+ORDER BY e.run_seq"""
 _SHOWN = 5
 _AT_ONCE = 200
 
@@ -48,14 +58,14 @@ class Listed(NamedTuple):
     """RFC 3339; "" while it goes on."""
     waiting_for: tuple[dict[str, Any], ...]
     done: int
-    """How many phases are over."""
+    """How many phases have passed."""
     total: int
-    """How many phases it has; 0 where that is not known."""
+    """How many phases it has, those left out that their own `if` skipped; 0 where that is not known."""
 
     @property
     def percent(self) -> int:
-        """How much of it is over, 0 to 100."""
-        return min(100, 100 * self.done // self.total) if self.total else 0
+        """How much of it is done, as `state.percent_of`; 0 where it has no phases that are known."""
+        return percent_of(self.done, self.total, self.state) if self.total else 0
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""
@@ -72,6 +82,8 @@ class Found(NamedTuple):
     runs: tuple[Listed, ...] = ()
     tracked: tuple[tuple[str, str, str], ...] = ()
     """Of one run: what its tracking did: name, state, and reference or detail."""
+    attended: Mapping[str, Attendance] = {}
+    """Who works on each of these runs that has phases."""
 
 
 def found(ledger: Ledger, name: str = "", *, limit: int = 0, is_all: bool = False) -> Found:
@@ -83,12 +95,25 @@ def found(ledger: Ledger, name: str = "", *, limit: int = 0, is_all: bool = Fals
     """
     with ledger.store.reading() as connection:
         run_id, of = meant(connection, name) if name else ("", "")
-        if not run_id:
-            return Found(None, listed(connection, name=of, limit=limit, is_all=is_all))
-        tracked = tuple(
-            (str(one), str(state), str(about)) for one, state, about in connection.execute(_TRACKED, (run_id,))
+        runs = () if run_id else listed(connection, name=of, limit=limit, is_all=is_all)
+        tracked = tuple(_tracked(connection, run_id)) if run_id else ()
+    if not run_id:
+        return Found(
+            None, runs, attended=attendance(ledger, {one.run_id: one.state for one in runs if one.kind in FOLLOWED})
         )
-    return Found(snapshot(ledger, run_id), (), tracked)
+    seen = snapshot(ledger, run_id)
+    return Found(seen, (), tracked, attendance(ledger, {run_id: seen.state} if seen.kind in FOLLOWED else {}))
+
+
+def behind(connection: Connection, run_id: str) -> dict[str, str]:
+    """Return why orders of a run's tracking are not in the outbox, by their names; the newest reason of each."""
+    rows = connection.execute(_BEHIND, (run_id, BEHIND))
+    return {str(name): str(payload_of(*stored).get("reason", "")) for name, *stored in rows}
+
+
+def _tracked(connection: Connection, run_id: str) -> Iterator[tuple[str, str, str]]:
+    yield from ((name, "behind", why) for name, why in behind(connection, run_id).items())
+    yield from ((str(one), str(state), str(about)) for one, state, about in connection.execute(_TRACKED, (run_id,)))
 
 
 def newest_of(settings: Settings) -> tuple[tuple[Job, Listed | None], ...]:
@@ -123,19 +148,28 @@ def meant(connection: Connection, word: str) -> tuple[str, str]:
         return word, ""
     if connection.execute("SELECT 1 FROM runs WHERE name = ? LIMIT 1", (word,)):
         return "", word
-    pattern = word.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
-    begins = f"SELECT id FROM runs WHERE id LIKE ? ESCAPE '!' {_NEWEST} LIMIT {_SHOWN}"  # noqa: S608  # constants
-    rows = [str(name) for (name,) in connection.execute(begins, (pattern,))] if word else []
-    if len(rows) == 1:
-        return rows[0], ""
-    if rows:
-        raise UsageError(f"several runs begin with {shown(word)}: {', '.join(rows)}", advice="give more of the id")
+    if run_id := run_that_begins(connection, word):
+        return run_id, ""
     names = [str(name) for (name,) in connection.execute("SELECT DISTINCT name FROM runs WHERE name <> ''")]
-    hint = did_you_mean(word, names)
     raise UsageError(
-        f"there is no run, plan or job {shown(word)} in this ledger" + (f"; {hint}" if hint else ""),
+        f"there is no run, plan or job {shown(word)} in this ledger{near_miss(word, names)}",
         advice="`orch runs` lists the newest",
     )
+
+
+def run_that_begins(connection: Connection, word: str) -> str:
+    """Return the id of the run that is called so, or that alone begins so; "" where none does.
+
+    Raises:
+        UsageError: several runs begin so.
+    """
+    if not word or connection.execute("SELECT 1 FROM runs WHERE id = ?", (word,)):
+        return word
+    begins = f"SELECT id FROM runs WHERE substr(id, 1, {len(word)}) = ? {_NEWEST} LIMIT {_SHOWN}"  # noqa: S608  # constants
+    found = [str(name) for (name,) in connection.execute(begins, (word,))]
+    if len(found) > 1:
+        raise UsageError(f"several runs begin with {shown(word)}: {', '.join(found)}", advice="give more of the id")
+    return found[0] if found else ""
 
 
 def listed(connection: Connection, *, name: str = "", limit: int = 0, is_all: bool = False) -> tuple[Listed, ...]:
@@ -164,16 +198,18 @@ def _counted(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> Iterato
     """Yield runs with how far each came."""
     names = [str(row[0]) for row in rows]
     marks = ", ".join("?" * len(names))
-    over = "state NOT IN ('started', 'waiting')"
-    query = f"SELECT run_id, count(*) FROM phases WHERE run_id IN ({marks}) AND {over} GROUP BY run_id"  # noqa: S608  # marks
-    done = dict(connection.execute(query, names))
+    query = f"""SELECT run_id, sum(CASE WHEN state = 'passed' THEN 1 ELSE 0 END),
+                sum(CASE WHEN state = 'skipped' AND reason = ? THEN 1 ELSE 0 END)
+                FROM phases WHERE run_id IN ({marks}) GROUP BY run_id"""  # noqa: S608  # marks
+    counts = {run_id: (int(done), int(no)) for run_id, done, no in connection.execute(query, (UNWANTED, *names))}
     totals = dict(_totals(connection, names, marks))
     for row in rows:
         said = dict(zip(_ROW, row, strict=True))
         run_id = said.pop("id")
         waiting_for = tuple(_waiting(said.pop("waiting_for")))
-        total = totals.get(run_id, 0)
-        yield Listed(run_id=run_id, waiting_for=waiting_for, done=min(done.get(run_id, 0), total), total=total, **said)
+        done, unwanted = counts.get(run_id, (0, 0))
+        total = max(0, totals.get(run_id, 0) - unwanted)
+        yield Listed(run_id=run_id, waiting_for=waiting_for, done=min(done, total), total=total, **said)
 
 
 def _totals(connection: Connection, names: Sequence[str], marks: str) -> Iterator[tuple[str, int]]:

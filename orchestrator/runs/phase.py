@@ -61,7 +61,7 @@ def run_phase(context: RunContext, phase_id: str, durable: Durable) -> str:
     begun = durable.step(f"{phase_id} begins", lambda: _begin(context, phase))
     if begun["state"] != "started":
         return str(begun["state"])
-    walk = Walk(context, phase, int(begun["attempt"]), durable)
+    walk = Walk(context, phase, int(begun["attempt"]), durable, memo={})
     while True:
         ended, criteria = _attempt(walk)
         if not _is_worth_another(walk, ended):
@@ -152,7 +152,7 @@ def _check(walk: Walk, criterion: Criterion, tried: int) -> Ended:
 
 def _is_worth_another(walk: Walk, ended: Ended) -> bool:
     retry = walk.phase.retry
-    is_failure = ended.way is Way.FAILED and ended.error_class in set(retry.on)
+    is_failure = ended.way is Way.FAILED and ended.error_class in set(retry.errors)
     return is_failure and walk.attempt < retry.attempts
 
 

@@ -12,6 +12,7 @@ from orchestrator import clock
 from orchestrator.runs import awaited
 from orchestrator.runs.state import PhaseState, Snapshot, StepState
 from orchestrator.show.escape import json_text, terminal
+from orchestrator.words import counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -56,6 +57,14 @@ class Progress:
             elif self._picture is not None:
                 self._picture.show(snapshot)
 
+    def note(self, run_id: str, about: str, why: str) -> None:
+        """Tell what is no part of the run but belongs to it: an issue that could not be written. From any thread."""
+        with suppress(BrokenPipeError):
+            if self._lines is not None:
+                self._lines.write([{"type": "note", "run": run_id, "about": about, "reason": why}])
+            elif self._picture is not None:
+                self._picture.note(f"note: {about}: {why}")
+
     def close(self) -> None:
         """Leave the last picture standing; nothing is shown any more."""
         if self._picture is not None:
@@ -69,12 +78,16 @@ class _Lines:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._told: dict[tuple[str, ...], Any] = {}
+        self._turn = threading.Lock()
 
     def show(self, seen: Snapshot) -> None:
-        lines = list(self._changes(seen))
+        self.write(list(self._changes(seen)))
+
+    def write(self, lines: list[dict[str, Any]]) -> None:
         if lines:
-            self._stream.write("".join(f"{json_text(one)}\n" for one in lines))
-            self._stream.flush()
+            with self._turn:
+                self._stream.write("".join(f"{json_text(one)}\n" for one in lines))
+                self._stream.flush()
 
     def _changes(self, seen: Snapshot) -> Iterator[dict[str, Any]]:
         for phase in seen.phases:
@@ -162,6 +175,11 @@ class _Picture:
         if is_first:
             self._ticker.start()
 
+    def note(self, text: str) -> None:
+        """Print a line above the picture."""
+        with self._turn:
+            self._console.print(terminal(text), style="yellow", soft_wrap=True)
+
     def close(self) -> None:
         self._ended.set()
         if self._ticker.is_alive():
@@ -197,7 +215,7 @@ def drawn(seen: Snapshot, now_ns: int, most_rows: int = 100) -> "RenderableType"
         line = Text(f"{sign} {name:<{widest}} {phase.state:<11} ", style=style, overflow="ellipsis", no_wrap=True)
         lines.append(line.append(f"{_elapsed(phase, now_ns):>7}  {terminal(_doing(phase))}", style="not bold dim"))
     if hidden := len(seen.phases) - len(shown):
-        lines.append(Text(f"  and {hidden:,} more phases", style="dim"))
+        lines.append(Text(f"  and {counted(hidden, 'more phase')}", style="dim"))
     lines.append(Text(_footer(seen, now_ns), style="bold", overflow="ellipsis", no_wrap=True))
     lines += [Text(line, style="yellow", overflow="fold") for line in _waits(seen)]
     return Group(*lines)
@@ -231,7 +249,7 @@ def _doing(phase: PhaseState) -> str:
 
 
 def _footer(seen: Snapshot, now_ns: int) -> str:
-    done = f"{seen.done} of {seen.total} phases, {min(100, seen.percent)} %"
+    done = f"{seen.done} of {counted(seen.total, 'phase')}, {min(100, seen.percent)} %"
     reason = f": {' '.join(seen.reason.split())}" if seen.reason else ""
     span = _span(seen.started_at, seen.ended_at, now_ns)
     return terminal(f"{seen.run_id}  {seen.state}{reason}  {done}  {span}".rstrip())
@@ -241,7 +259,7 @@ def _waits(seen: Snapshot) -> Iterator[str]:
     waits = awaited.at_once(seen.waiting_for)
     for one in waits[:_MOST_WAITS]:
         commands = " or ".join(awaited.openers(one, seen.run_id))
-        yield terminal(f"waits for {awaited.told(one)}" + (f"; next: {commands}" if commands else ""))
+        yield terminal(awaited.sentence(one) + (f"; next: {commands}" if commands else ""))
     if len(waits) > _MOST_WAITS:
         yield f"and {len(waits) - _MOST_WAITS:,} more; orch runs shows all"
 

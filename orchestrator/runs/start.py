@@ -1,7 +1,7 @@
 """Starts what `orch run` names, or finds the run that it is to go on with. Carries nothing out."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from orchestrator.load import load
 from orchestrator.names import shown
 from orchestrator.place import here
 from orchestrator.plans.model import Plan
+from orchestrator.runs import listing
 from orchestrator.runs.begin import begin
 from orchestrator.runs.dry import Rehearsal, rehearse
 from orchestrator.settings import Settings
@@ -56,6 +57,16 @@ class Found(NamedTuple):
     """Whether it was begun by another version of the plan, which it goes on with."""
 
 
+class Settled(NamedTuple):
+    """What a person's word was recorded of."""
+
+    name: str
+    """The order's."""
+    action: str
+    has_plan: bool
+    """Whether its run can go on; else it is one that `orch act --run` made."""
+
+
 def source_of(asked: Asked, settings: Settings) -> Source:
     """Return the plan in a file, or the plan that a job is.
 
@@ -74,12 +85,14 @@ def source_of(asked: Asked, settings: Settings) -> Source:
     return Source(jobs.plan_of(settings, asked.what), "job", _folder(asked.root or (Path(cwd) if cwd else here())))
 
 
-def started(source: Source, asked: Asked, settings: Settings) -> str:
-    """Return the id of a run of this source that is now recorded as begun.
+def prepared(source: Source, asked: Asked, settings: Settings) -> Callable[[Ledger], str]:
+    """Return what records a run of this source as begun, and gives its id; nothing is recorded yet.
+
+    It raises UsageError where the run exists, and LedgerError where it cannot be recorded.
 
     Raises:
-        UsageError: an input is missing or wrong, or the run exists.
-        LedgerError: it could not be recorded.
+        UsageError: an input is missing or wrong.
+        PackError: the packs' roster cannot be read.
     """
     from orchestrator.plans.read import inputs_for
 
@@ -87,7 +100,8 @@ def started(source: Source, asked: Asked, settings: Settings) -> str:
     asker = Asker.of(settings, source.root, os.environ)
     roster = load(asker.settings, cwd=source.root).roster
     run = asker.run(roster)._replace(id=asked.run)
-    with open_ledger(settings.ledger) as ledger:
+
+    def begun(ledger: Ledger) -> str:
         return begin(
             ledger,
             source.plan,
@@ -99,6 +113,8 @@ def started(source: Source, asked: Asked, settings: Settings) -> str:
             kind=source.kind,
             facts=asker.facts(roster),
         )
+
+    return begun
 
 
 def rehearsed(source: Source, asked: Asked, settings: Settings) -> Rehearsal:
@@ -138,13 +154,24 @@ def unfinished(ledger: Ledger, source: Source, asked: Asked) -> Found:
     return Found(str(rows[0][0]), str(rows[0][1]) != source.plan.digest)
 
 
+def whole_id(settings: Settings, word: str) -> str:
+    """Return the id of the run that a word begins; the word itself where none begins so.
+
+    Raises:
+        UsageError: several runs begin so.
+        LedgerError: there is no ledger, or it cannot be read.
+    """
+    with open_ledger(settings.ledger, must_exist=True) as ledger, ledger.store.reading() as connection:
+        return listing.run_that_begins(connection, word) or word
+
+
 def asker_of(settings: Settings) -> str:
     """Return who calls, as far as this machine knows."""
     return Asker.of(settings, here(), os.environ).subject({})
 
 
-def settle_unknown(settings: Settings, run_id: str, step: str, state: Delivery) -> int:
-    """Record a person's word on what became of a step that nobody knows of, and return how many actions that were.
+def settle_unknown(settings: Settings, run_id: str, step: str, state: Delivery) -> Settled:
+    """Record a person's word on what became of a step that nobody knows of.
 
     `step` is `phase/step`, the step alone, or how the action's key begins.
 
@@ -158,7 +185,10 @@ def settle_unknown(settings: Settings, run_id: str, step: str, state: Delivery) 
         if len(names) > 1:
             raise UsageError(f"{shown(step)} is more than one: {', '.join(sorted(names))}", advice="name one of them")
         name = names.pop() if names else step
-        return len(outbox.resolve(ledger, run_id, name, state, by=asker_of(settings)))
+        rows = outbox.resolve(ledger, run_id, name, state, by=asker_of(settings))
+        with ledger.store.reading() as connection:
+            digests = connection.execute("SELECT plan_digest FROM runs WHERE id = ?", (run_id,))
+        return Settled(name, rows[0].action, has_plan=bool(digests and digests[0][0]))
 
 
 def _is_meant(row: outbox.Row, step: str) -> bool:

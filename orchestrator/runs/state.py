@@ -20,6 +20,10 @@ SELECT a.name, a.target, a.action, a.state, a.attempt, a.at, a.reference, a.deta
 FROM actions a LEFT JOIN events e ON e.id = a.evaluation_id WHERE a.chain = ? ORDER BY a.name, a.target"""
 _STARTED = """SELECT e.header, p.salt, p.body FROM events e LEFT JOIN payloads p ON p.event_id = e.id
 WHERE e.run_id = ? AND e.type = 'orch.run.started' ORDER BY e.run_seq LIMIT 1"""
+UNWANTED = "its `if` is false"
+"""Why a phase is skipped that the plan itself leaves out; `runs.phase` records it."""
+_WELL = frozenset({*journal.GOES_ON, "succeeded", "ended"})
+_NOT_ALL = 99
 _OF_OUTCOME = {"deny": "denied", "pending": "waiting"}
 _WORST = ("delivered", "planned", "dispatching", "retryable", "permanent", "unknown")
 """Of several recipients the last in this order tells how the step stands."""
@@ -101,20 +105,18 @@ class Snapshot(NamedTuple):
 
     @property
     def done(self) -> int:
-        """How many phases are over, whatever became of them."""
-        return sum(phase.state not in {"pending", "started", "waiting"} for phase in self.phases)
+        """How many phases have passed; what failed, was skipped or was undone is no progress."""
+        return sum(phase.state == "passed" for phase in self.phases)
 
     @property
     def total(self) -> int:
-        """How many phases the plan has."""
-        return len(self.phases)
+        """How many phases the plan has, those left out that their own `if` skipped."""
+        return sum(not is_unwanted(phase.state, phase.reason) for phase in self.phases)
 
     @property
     def percent(self) -> int:
-        """How much of it is over, 0 to 100; 100 only where everything is."""
-        if self.total:
-            return 100 * self.done // self.total
-        return 100 if self.has_ended else 0
+        """How much of it is done, as `percent_of`."""
+        return percent_of(self.done, self.total, self.state)
 
     @property
     def has_ended(self) -> bool:
@@ -131,6 +133,23 @@ class Snapshot(NamedTuple):
             phases.append({**one._asdict(), "needs": list(one.needs), **told})
         rest = {"phases": phases, "waiting_for": _plain(self.waiting_for), "inputs": dict(self.inputs)}
         return {**self._asdict(), **rest, "progress": progress}
+
+
+def is_unwanted(state: str, reason: str) -> bool:
+    """Return whether a phase was skipped by its own `if`, and is therefore no part of what the run has to do."""
+    return state == "skipped" and reason == UNWANTED
+
+
+def percent_of(done: int, total: int, state: str) -> int:
+    """Return how much of a run is done, 0 to 100; 100 only of one that succeeded, or goes on and has all phases passed.
+
+    Source: 002, "Execution progress".
+    """
+    if state not in _WELL:
+        return min(_NOT_ALL, 100 * done // total) if total else 0
+    if total:
+        return min(100, 100 * done // total)
+    return 0 if state in journal.GOES_ON else 100
 
 
 def snapshot(ledger: Ledger, run_id: str) -> Snapshot:

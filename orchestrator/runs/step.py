@@ -5,12 +5,13 @@ through a phase again takes the same way.
 """
 
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
-from orchestrator import clock
+from orchestrator import clock, outbox
 from orchestrator.adapter import ErrorClass
 from orchestrator.errors import AdapterError, BudgetError, DecisionError, Exit, PackError, UsageError
+from orchestrator.ledger.store import Connection
 from orchestrator.order import Done, OnUnknown, Order
 from orchestrator.plans.model import Phase, Retry, Step
 from orchestrator.plans.values import filled, holds
@@ -20,6 +21,7 @@ from orchestrator.runs.durable import Durable
 from orchestrator.runs.ended import CANCELLED, PASSED, Ended, Tries, Way, ended_of, ended_of_error, failed
 from orchestrator.runs.scope import scope_of
 
+_T = TypeVar("_T")
 _LOOK_S = 1.0
 EXPECTED = (UsageError, PackError, AdapterError, DecisionError, BudgetError)
 """What may be wrong with one order; anything else is wrong with the run."""
@@ -34,6 +36,8 @@ class Walk(NamedTuple):
     durable: Durable
     is_undoing: bool = False
     """It undoes what the phase did: neither the phase's timeout nor a cancellation ends it."""
+    memo: dict[tuple[str, int], Any] | None = None
+    """What this process read of the phase's attempts that nobody changes before the walk is over."""
 
     def name(self, what: str) -> str:
         """Return the place of something in the plan."""
@@ -43,18 +47,37 @@ class Walk(NamedTuple):
         """Return how much time the phase has."""
         if self.is_undoing:
             return float("inf")
-        with self.context.ledger.store.reading() as connection:
-            at = journal.started_at(connection, self.context.run_id, self.phase.id)
+        at = self._once(
+            "started", lambda connection: journal.started_at(connection, self.context.run_id, self.phase.id)
+        )
         spent = (clock.now_ns() - clock.parse_time(at)) / clock.SECOND_NS if at else 0.0
         return self.phase.timeout_s - spent
 
     def tries(self, name: str, retry: Retry, tried: int, *, is_repeatable: bool = False) -> Tries:
-        """Return which attempt this is, those of earlier segments counted."""
+        """Return which attempt this is, those of earlier segments counted.
+
+        Looks for what became of an unknown one are counted with it, until that is known.
+        """
+        waits = self._once("waits", self._waits)
         with self.context.ledger.store.reading() as connection:
-            waits = journal.waits(connection, self.context.run_id).get(self.phase.id, ())
+            is_open = any(row.is_open for row in outbox.rows_of(connection, self.context.run_id, name).values())
         mine = [one for one in waits if one.get("step") == name and one.get("attempt") == self.attempt]
+        if not is_open and any(one["type"] == "unknown" for one in mine):
+            mine = []
         before = max((int(one.get("tries", 0)) for one in mine), default=0)
         return Tries(self.context.run_id, name, retry, before + tried, is_repeatable)
+
+    def _waits(self, connection: Connection) -> tuple[Mapping[str, Any], ...]:
+        return journal.waits(connection, self.context.run_id).get(self.phase.id, ())
+
+    def _once(self, what: str, read: Callable[[Connection], _T]) -> _T:
+        """Return what is read of this attempt, from memory the second time: it grows long with the run."""
+        memo: dict[tuple[str, int], Any] = {} if self.memo is None else self.memo
+        if (what, self.attempt) not in memo:
+            with self.context.ledger.store.reading() as connection:
+                memo[what, self.attempt] = read(connection)
+        known: _T = memo[what, self.attempt]
+        return known
 
     def act(self, order: Order, *, again: bool) -> Done:
         """Return what became of an order."""
@@ -79,7 +102,7 @@ class Watch:
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
-        self._looked_s = 0.0
+        self._looked_s = time.monotonic()  # `halted` has looked
         self._is_cancelled = False
 
     def is_cancelled(self) -> bool:

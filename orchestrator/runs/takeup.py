@@ -8,6 +8,7 @@ from orchestrator import clock
 from orchestrator.errors import OrchError, UsageError
 from orchestrator.ledger.store import Ledger
 from orchestrator.runs import walk
+from orchestrator.runs.attendance import shown
 from orchestrator.runs.context import open_context
 from orchestrator.runs.engine import Engine, Work, own_queue
 from orchestrator.runs.journal import GOES_ON
@@ -97,7 +98,7 @@ def _must_be_free(engine: Engine, run_id: str, work: Sequence[Work]) -> None:
     others = sorted({_holder(one) for one in work} - {"", engine.lease.id})
     if others:
         raise BusyError(
-            f"the run {run_id} is being carried out by {_shown(others[0])}",
+            f"the run {run_id} is being carried out by {shown(others[0])}",
             advice="`orch runs` shows how it stands; `orch cancel` ends it; where that process is gone, try again in a"
             " minute",
         )
@@ -237,6 +238,7 @@ class Waker:
         try:
             begin_segment(self._engine, ledger, run_id, by=self._engine.lease.id, left=left)
         except OrchError as error:
+            self._engine.hinder(run_id, error)
             self._engine.note("cannot be taken up", run=run_id, reason=str(error))
             return False
         self._engine.note("taken up", run=run_id, was="waiting" if left is None else "left")
@@ -251,9 +253,3 @@ def _holder(work: Work) -> str:
     if work.is_running:
         return work.executor
     return work.queue.partition("@")[2] if work.queue == own_queue(work.queue.partition("@")[2]) else ""
-
-
-def _shown(executor: str) -> str:
-    """Return an executor's name for people: host and process."""
-    parts = executor.rsplit("-", 4)
-    return f"process {parts[2]} on {parts[0]}" if len(parts) == 5 else executor  # noqa: PLR2004  # as `lease.new_name` makes it

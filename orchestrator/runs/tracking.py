@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.errors import OrchError
 from orchestrator.ledger import read
+from orchestrator.ledger.append import append
 from orchestrator.ledger.event import Event
 from orchestrator.ledger.store import Connection, Ledger
 from orchestrator.names import shown
@@ -23,6 +24,7 @@ from orchestrator.prose import rendered
 from orchestrator.runs import awaited
 from orchestrator.runs.context import RunContext
 from orchestrator.runs.lease import LeaseLost
+from orchestrator.runs.listing import BEHIND, behind
 from orchestrator.runs.reports import report_of
 
 _ISSUE, _STATUS, _END = f"{TRACKING}issue", f"{TRACKING}status/", f"{TRACKING}end"
@@ -33,9 +35,11 @@ _TOLD = frozenset({"passed", "failed", "waiting", "compensated"})
 _TITLE_CHARS = 200
 _OF_RUN = f"""SELECT {read.COLUMNS} FROM {read.TABLES}
 WHERE e.run_id = ? AND (e.type LIKE 'orch.run.%' OR e.type LIKE 'orch.phase.%') ORDER BY e.run_seq"""  # noqa: S608  # constants
-_DONE = "SELECT name, state FROM actions WHERE chain = ? AND name LIKE 'tracking/%'"
+_DONE = "SELECT name, state FROM actions WHERE chain = ? AND name LIKE 'tracking.%'"
+_LOCK = "UPDATE runs SET state = state WHERE id = ?"
+_IN_OUTBOX = "SELECT 1 FROM actions WHERE chain = ? AND name = ? LIMIT 1"
 _GIVEN = """SELECT r.id, r.action, r.resource FROM requests r WHERE r.run_id = ? AND r.state = 'consumed'
-AND NOT EXISTS (SELECT 1 FROM actions a WHERE a.request_id = r.id AND a.name LIKE 'tracking/%')
+AND NOT EXISTS (SELECT 1 FROM actions a WHERE a.request_id = r.id AND a.name LIKE 'tracking.%')
 ORDER BY r.opened_at, r.id"""
 _VOTES = """SELECT voter, role, at FROM votes WHERE request_id = ? AND decision = 'approve' AND revocation = ''
 ORDER BY at, voter"""
@@ -128,16 +132,30 @@ class _Follower:
         except LeaseLost:
             raise
         except (OrchError, OSError) as error:
-            self._problems.append(f"{order.name}: {error}")
+            self._behind(order, f"{error} ({advice})" if (advice := getattr(error, "advice", "")) else str(error))
             self._blocked.add(order.action)
             return None
         if done.state is State.DELIVERED:
             self._done += [order.name] if self._before.get(order.name) != "delivered" else []
         else:
-            self._problems.append(f"{order.name}: {done.state}{': ' if done.detail else ''}{done.detail}")
+            self._behind(order, f"{done.state}{': ' if done.detail else ''}{done.detail}")
             if done.state not in _OVER:
                 self._blocked.add(order.action)
         return done
+
+    def _behind(self, order: Order, why: str) -> None:
+        """Note why an order was not carried out. Of one that came into no outbox it is recorded, each reason once."""
+        self._problems.append(f"{order.name}: {why}")
+        context = self._context
+        reason = context.ledger.mask.text(why.encode("utf-8", "backslashreplace").decode())
+        with context.ledger.store.writing() as connection:
+            connection.change(_LOCK, (context.run_id,))
+            if connection.execute(_IN_OUTBOX, (context.run_id, order.name)):
+                return
+            if behind(connection, context.run_id).get(order.name) != reason:
+                context.lease.check()
+                said = {"name": order.name, "action": order.action, "reason": reason}
+                append(context.ledger, connection, context.journal.draft(BEHIND, said, order.name))
 
     def _order(self, name: str, action: str, **parameters: Any) -> Order:  # noqa: ANN401  # JSON
         repository = {"repository": self._tracking.repository} if self._tracking.repository else {}

@@ -19,6 +19,8 @@ from orchestrator.runs.undo import Undone, is_wanted, undo
 
 __all__ = ["cancel", "due", "policy_mark", "ready", "settle", "start_segment"]
 
+_AFTER_BUDGET = "; this run has ended: once there is room, begin a new one"
+
 
 def start_segment(context: RunContext, *, by: str = "", is_abandoned: bool = False) -> int:
     """Return the number of the segment that runs now, from 0; phases that waited are ready again.
@@ -225,6 +227,7 @@ def _said(context: RunContext, connection: Connection, verdict: _Verdict) -> dic
         phase = str(first.get("phase", ""))
         reason = f"{phase}: {first.get('reason', '')}"
         exit_code = int(first.get("exit_code") or Exit.FAILED)
+        reason += _AFTER_BUDGET if exit_code == Exit.BUDGET else ""
     said: dict[str, Any] = {"state": verdict.state, "reason": reason, "exit_code": exit_code}
     if phase:
         said["phase"] = phase

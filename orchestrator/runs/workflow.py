@@ -13,9 +13,10 @@ from orchestrator.runs.context import RunContext, open_context
 from orchestrator.runs.durable import Durable, Plain
 from orchestrator.runs.engine import Engine, current, work_id
 from orchestrator.runs.phase import run_phase
-from orchestrator.runs.telling import follow, tell
+from orchestrator.runs.telling import ElsewhereError, follow, tell
 
 _AT_WORK = frozenset({"running", "cancelling"})
+_MOST_TRIES = 6
 
 
 @DBOS.workflow(name="orch_phase", max_recovery_attempts=None)
@@ -30,11 +31,12 @@ def carry_out(run_id: str, segment: int, phase: str, again: int = 0) -> str:
     with engine.at_work(work_id(run_id, segment, phase, again)), engine.ledger() as ledger:
         state, latest = _standing(ledger, run_id)
         if state not in _AT_WORK:
-            tell(engine, ledger, run_id)  # whoever settled it may have ended before that
+            _tell(engine, ledger, run_id, work_id(run_id, segment, phase, again))
             return "over"
         if latest != segment:
             return "stale"
         context = open_context(engine.settings, run_id, ledger=ledger, lease=engine.lease, root=engine.options.root)
+        engine.lease.unhinder(run_id)
         engine.note("phase begins", run=run_id, phase=phase, segment=segment)
         steps = Steps(engine)
         try:
@@ -57,6 +59,19 @@ def hand_out(engine: Engine, context: RunContext, durable: Durable | None = None
     if state is not None:
         engine.note("run settled", run=context.run_id, segment=context.segment, state=state)
         follow(engine, context)  # no step: what comes before it differs once the run is settled
+
+
+def _tell(engine: Engine, ledger: Ledger, run_id: str, work: str) -> None:
+    """Tell of a run that is over: whoever settled it may have ended before that.
+
+    Where its folder is on another machine, the work goes back to the queue a few times, for that one to take it.
+    """
+    try:
+        tell(engine, ledger, run_id)
+    except ElsewhereError as error:
+        if engine.tries(work) < _MOST_TRIES:
+            raise
+        engine.note("cannot be told of", run=run_id, reason=str(error))
 
 
 def _standing(ledger: Ledger, run_id: str) -> tuple[str, int]:

@@ -111,7 +111,7 @@ def test_an_unknown_job_names_those_there_are(place: Place) -> None:
     done = place.orch("run", "helo")
 
     assert done.returncode == 2
-    assert "no job 'helo'; there is: fails, hello; did you mean `hello`?" in clean(done)
+    assert "no job 'helo'; there is: fails, hello (did you mean `hello`?)" in clean(done)
 
 
 def test_a_run_that_waits_says_which_command_opens_it_and_writes_its_reports(place: Place) -> None:

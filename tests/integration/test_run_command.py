@@ -11,6 +11,13 @@ import pytest
 from command_line import clean, place_in
 from run_processes import PACK, PATIENCE_S, SLOW, SMALL, World
 
+from orchestrator.errors import OrchError
+from orchestrator.ledger.open import open_ledger
+from orchestrator.ledger.store import Ledger
+from orchestrator.runs import foreground, start
+from orchestrator.runs.state import snapshot
+from orchestrator.settings import Settings
+
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
@@ -102,11 +109,14 @@ def test_an_interrupted_run_finishes_its_step_and_can_be_resumed(world: World) -
     plan = world.plan(SLOW)
     running = world.start("run", plan, "--run", "r1")
     world.until(lambda: world.words("slowly"))
+    assert json.loads(world.place.orch("runs", "r1", "-o", "json").stdout)["is_worked_on"] is True
 
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=PATIENCE_S)
 
     assert running.returncode == 130, said
+    shown = world.place.orch("runs", "r1").stdout
+    assert "nobody works on it; orch resume r1 goes on" in shown, shown
     assert "stopping after the steps that are under way" in said
     assert (world.words("slowly"), world.words()) == (["began", "ended"], ["one"])
     assert world.place.orch("worker", "--once").returncode == 0
@@ -134,6 +144,7 @@ def test_a_killed_run_is_resumed(world: World) -> None:
     world.until(lambda: world.words("slowly"))
     running.kill()
     running.wait()
+    assert [one["is_worked_on"] for one in json.loads(world.place.orch("runs", "-o", "json").stdout)] == [False]
 
     resumed = world.place.orch("run", plan, "--resume")
 
@@ -142,6 +153,7 @@ def test_a_killed_run_is_resumed(world: World) -> None:
 
 
 def test_a_run_of_a_live_process_is_not_taken(world: World) -> None:
+    (world.folder / "slow").write_text("echo began >> slowly; sleep 15\n")
     running = world.start("run", world.plan(SLOW), "--run", "r1")
     world.until(lambda: world.words("slowly"))
 
@@ -160,6 +172,78 @@ def test_of_two_runs_with_one_id_one_begins(world: World) -> None:
     assert sorted(one.returncode for one in both) == [0, 2]
     assert sum("the run r1 exists already" in text for text in said) == 1
     assert world.words() == ["hello", "again"]
+
+
+def test_nothing_is_begun_where_the_engine_cannot_start(world: World) -> None:
+    plan = world.plan(SMALL)
+    in_the_way = world.folder / "ledger" / "engine.db"
+    in_the_way.parent.mkdir(mode=0o700)
+    in_the_way.mkdir()
+    refused = [world.place.orch("run", plan, "--run", "r1", *more) for more in ((), ("--detach",))]
+    assert world.runs() == []
+    in_the_way.rmdir()
+
+    done = world.place.orch("run", plan, "--run", "r1")
+
+    assert [one.returncode for one in refused] == [6, 6], list(map(clean, refused))
+    assert done.stdout == "run r1 succeeded (2 of 2 phases)\n", clean(done)
+
+
+def test_what_went_wrong_after_a_run_was_begun_says_that_it_was(world: World) -> None:
+    plan = world.plan(SMALL)
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in world.place.environ.items():
+            patched.setenv(name, value)
+        settings = Settings.load({})
+        asked = start.Asked(str(plan), {}, run="r1", root=world.folder)
+        begin = start.prepared(start.source_of(asked, settings), asked, settings)
+
+        def and_its_folder_goes(ledger: Ledger) -> str:
+            run_id = begin(ledger)
+            world.folder.joinpath("packs").rename(world.folder / "gone")
+            return run_id
+
+        with pytest.raises(OrchError) as raised:
+            foreground.carry_out(settings, and_its_folder_goes, foreground.Manner(), foreground.Sight())
+
+    assert "the run r1 was begun; `orch resume r1` goes on with it" in raised.value.advice
+    with open_ledger(world.place.environ["ORCH_LEDGER"], must_exist=True) as ledger:
+        assert snapshot(ledger, "r1").state == "running"
+
+
+def test_tracking_that_cannot_be_is_told_once_and_shown(world: World) -> None:
+    plan = world.plan("tracking: {github: {repository: acme/web}}\n" + SMALL)
+
+    quiet = world.place.orch("run", plan, "--run", "r1")
+    lines = world.place.orch("run", plan, "--run", "r2", "-o", "jsonl")
+
+    why = "there is no token for GitHub"
+    assert (quiet.returncode, lines.returncode) == (0, 0), clean(quiet) + clean(lines)
+    for text in (quiet.stderr, lines.stdout):
+        [note] = [one for one in map(json.loads, text.splitlines()) if one["type"] == "note"]
+        assert note["about"] == "tracking is behind"
+        assert why in note["reason"]
+    assert lines.stderr.startswith("note: tracking is behind: tracking.issue: permanent: " + why)
+    assert len(lines.stderr.splitlines()) == 1
+    [shown] = json.loads(world.place.orch("runs", "r1", "-o", "json").stdout)["tracking"]
+    assert (shown["name"], shown["state"]) == ("tracking.issue", "behind")
+    assert why in " ".join(world.place.orch("runs", "r1").stdout.split())
+
+
+def test_a_run_is_meant_by_how_its_id_begins(world: World) -> None:
+    plan = world.plan(SMALL)
+    for name in ("first-1", "second-1", "second-2"):
+        world.place.orch("run", plan, "--mode", "manual", "--run", name)
+
+    several = [world.place.orch(command, "second") for command in ("resume", "cancel")]
+    resumed = world.place.orch("resume", "fir")
+    ended = world.place.orch("cancel", "second-2")
+
+    assert [one.returncode for one in several] == [2, 2]
+    assert all("several runs begin with 'second': second-2, second-1" in clean(one) for one in several)
+    assert resumed.stdout.startswith("run first-1 waiting (0 of 2 phases)"), clean(resumed)
+    assert ended.stdout == "run second-2 cancelled\n", clean(ended)
+    assert world.runs() == [("first-1", "waiting"), ("second-1", "waiting"), ("second-2", "cancelled")]
 
 
 def test_nothing_unfinished_cannot_be_resumed(world: World) -> None:

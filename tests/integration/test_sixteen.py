@@ -64,7 +64,9 @@ def test_what_happened_is_told_and_verified(world: World) -> None:
     said = [one["body"] for one in world.github.comments if one["issue_number"] == issue["number"]]
     assert len(said) == len(set(said))
     for secret in ("GITHUB_SECRET", "HOOK_SECRET", "CHAT_URL"):
-        assert world.place.environ[secret] not in clean(world.orch("ledger", "show", "--run", "r1", "-n", 0, "-o", "json"))
+        assert world.place.environ[secret] not in clean(
+            world.orch("ledger", "show", "--run", "r1", "-n", 0, "-o", "json")
+        )
 
 
 def test_the_same_on_postgresql(tmp_path: Path, postgres_ledger: Ledger) -> None:

@@ -114,6 +114,7 @@ def test_a_worker_that_is_killed_is_taken_over(world: World) -> None:
 
 def test_what_was_begun_and_never_handed_out_is_found(world: World) -> None:
     """The process ended between the two."""
+    from orchestrator.ledger.open import open_ledger
     from orchestrator.runs import start
     from orchestrator.settings import Settings
 
@@ -123,7 +124,8 @@ def test_what_was_begun_and_never_handed_out_is_found(world: World) -> None:
             patched.setenv(name, value)
         settings = Settings.load({"packs": (str(world.folder / "packs"),)})
         asked = start.Asked(str(plan), {}, run="r1", root=world.folder)
-        start.started(start.source_of(asked, settings), asked, settings)
+        with open_ledger(settings.ledger) as ledger:
+            start.prepared(start.source_of(asked, settings), asked, settings)(ledger)
     world.start("worker", "--poll", "0.5")
 
     world.until(lambda: world.runs() == [("r1", "succeeded")])
@@ -151,7 +153,7 @@ def test_three_workers_on_one_server_do_each_step_once(world: World, postgres: "
         engine = stack.enter_context(launched(settings, ledger, lease, Options(None, 1)))
         for number in range(12):
             asked = start.Asked(str(plan), {"word": f"w{number}"}, run=f"r{number}", root=world.folder)
-            begin_first(engine, ledger, start.started(start.source_of(asked, settings), asked, settings))
+            begin_first(engine, ledger, start.prepared(start.source_of(asked, settings), asked, settings)(ledger))
         workers = [world.start("worker", "--concurrency", "2") for _ in range(3)]
         world.until(lambda: {state for _, state in world.runs()} == {"succeeded"})
         for worker in workers:

@@ -66,6 +66,18 @@ def test_a_run_begins_once(world: World) -> None:
     assert "orch resume r1" in raised.value.advice
 
 
+def test_of_a_run_that_has_ended_another_name_is_advised(world: World) -> None:
+    world.begin(ONE)
+    cancel(world.ledger, "r1", "user:ada", "")
+    world.go()
+
+    with pytest.raises(UsageError, match=r"r1 exists already and has ended \(cancelled\)") as raised:
+        world.begin(ONE)
+
+    assert "resume" not in raised.value.advice
+    assert "another id" in raised.value.advice
+
+
 def test_of_two_who_begin_a_run_at_once_one_wins(world: World) -> None:
     file = world.folder / "plan.yaml"
     file.write_text(PLAN + ONE)

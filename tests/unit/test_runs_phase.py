@@ -82,7 +82,7 @@ def test_a_permanent_failure_is_not_tried_again(local: World) -> None:
 
 
 def test_a_phase_is_tried_again_without_doing_twice_what_was_done(local: World) -> None:
-    more = f"retry: {{attempts: 2, wait: 1s, 'on': [permanent]}}, {MET}"
+    more = f"retry: {{attempts: 2, wait: 1s, errors: [permanent]}}, {MET}"
     local.begin(one(does("a"), sh("bad", "echo try >> effects; test $(grep -c try effects) -ge 2"), more=more))
 
     state = local.go()
@@ -95,7 +95,7 @@ def test_a_phase_is_tried_again_without_doing_twice_what_was_done(local: World) 
 
 def test_criteria_are_looked_at_anew_in_each_attempt_at_a_phase(local: World) -> None:
     check = '[sh, -c, "echo look >> effects; test $(grep -c look effects) -ge 2"]'
-    more = f"retry: {{attempts: 3, wait: 1s, 'on': [permanent]}}, success: [{{command_succeeds: {{argv: {check}}}}}]"
+    more = f"retry: {{attempts: 3, wait: 1s, errors: [permanent]}}, success: [{{command_succeeds: {{argv: {check}}}}}]"
     local.begin(one(does("a"), more=more))
 
     state = local.go()
@@ -260,7 +260,7 @@ class CutOff(Hurried):
 CUT = f"""on_failure: compensate
 phases:
   - id: one
-    retry: {{attempts: 2, wait: 1s, 'on': [permanent]}}
+    retry: {{attempts: 2, wait: 1s, errors: [permanent]}}
     steps:
       - {does("a")}
       - {sh("flaky", "echo try >> tries; test $(wc -l < tries) -ge 3 && echo flaky >> effects || exit 75", BUSY)}

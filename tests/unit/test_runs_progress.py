@@ -48,6 +48,20 @@ def test_a_run_that_waits_says_for_whom_and_which_command_opens_it(sqlite_ledger
     assert run["waiting_for"][0]["commands"] == ["orch approve k3fq7x2m9a"]
 
 
+def test_a_note_is_a_line_of_its_own_and_steers_nothing(sqlite_ledger: Ledger) -> None:
+    History(sqlite_ledger).begin()
+    out, picture = io.StringIO(), io.StringIO()
+
+    for stream, is_terminal in ((out, False), (picture, True)):
+        with Progress(stream, is_terminal, now_ns=lambda: NOW_NS) as progress:
+            progress.show(snapshot(sqlite_ledger, RUN))
+            progress.note(RUN, "tracking is behind", HOSTILE)
+
+    assert lines(out)[-1] == {"type": "note", "run": RUN, "about": "tracking is behind", "reason": HOSTILE}
+    assert "note: tracking is behind: x" in picture.getvalue()
+    assert "\x1b[2J\r" not in picture.getvalue()
+
+
 def text(seen: Snapshot, rows: int = 100, width: int = 80) -> str:
     from rich.console import Console
 

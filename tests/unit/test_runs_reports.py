@@ -89,7 +89,7 @@ def test_the_end_has_a_final_report_for_programs_and_for_people(sqlite_ledger: L
     assert paths[1:3] == (f"{FOLDER}/final_report_{RUN}.json", f"{FOLDER}/final_report_{RUN}.md")
     text = (root / paths[2]).read_text()
     assert text.startswith("# Release the web: succeeded\n")
-    assert "| phases | 3 of 3 (100 %) |" in text
+    assert "| phases passed | 3 of 3 (100 %) |" in text
     assert "Nothing." in text
 
 

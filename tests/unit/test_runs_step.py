@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from run_world import World, does, one, sh, world_in
 
+from orchestrator.adapter import Delivery
 from orchestrator.ledger.store import Ledger
+from orchestrator.outbox import resolve
+from orchestrator.runs import awaited
 
 
 @pytest.fixture
@@ -141,3 +144,17 @@ def test_where_the_steps_instead_fail_the_phase_fails(local: World) -> None:
 
     assert local.go() == "failed"
     assert local.order() == []
+
+
+def test_looks_for_what_is_unknown_use_up_none_of_the_attempts_after_it(local: World) -> None:
+    script = "echo try >> effects; case $(wc -l < effects) in 1) sleep 30;; 2) exit 75;; esac"
+    local.begin(one(sh("slow", script, "timeout: 1s, retry: {attempts: 2, wait: 1s}, errors: {75: transient}")))
+
+    held = local.go()
+    said = [awaited.sentence(one).partition(" at ")[0] for one in local.snapshot().waiting_for]
+    resolve(local.ledger, "r1", "only/slow", Delivery.RETRYABLE, by="user:ada")
+    state = local.go()
+
+    assert (held, state) == ("waiting", "succeeded"), local.snapshot().reason
+    assert local.effects()["try"] == 3
+    assert said == ["waits for somebody to say what became of only/slow (phase only)", "looks again"]

@@ -14,6 +14,7 @@ from orchestrator.ledger.store import Ledger
 from orchestrator.order import Order
 from orchestrator.runs.context import RunContext, open_context
 from orchestrator.runs.lease import open_lease
+from orchestrator.runs.listing import found
 from orchestrator.runs.phase import run_phase
 from orchestrator.runs.tracking import follow, is_over
 from orchestrator.runs.walk import ready, settle, start_segment
@@ -75,7 +76,7 @@ def test_a_run_has_one_issue_that_is_closed_at_its_end(world: World, github: Git
     assert state == "succeeded"
     assert (issue["title"], issue["state"]) == ("Run r1 on prod @all", "closed")
     assert [one["name"] for one in issue["labels"]] == ["runs"]
-    assert "2 of 2 phases are over (100 %)" in issue["body"]
+    assert "Phases passed: 2 of 2 (100 %)." in issue["body"]
     assert "| `one` The &lt;first&gt; | ✅ passed | 1 |" in issue["body"]
     assert [body.splitlines()[0] for body in bodies(github)] == [
         "✅ Phase `one` **passed**",
@@ -173,7 +174,7 @@ def test_where_github_is_gone_the_run_goes_on_and_it_is_noted(world: World, gith
 
     assert go(world, told) == "succeeded"
 
-    assert all(one["issue"] is None and one["problems"][0].startswith("tracking/issue: ") for one in told)
+    assert all(one["issue"] is None and one["problems"][0].startswith("tracking.issue: ") for one in told)
     assert github.requests == []
 
 
@@ -186,6 +187,26 @@ def test_without_a_token_nothing_is_claimed_to_be_done(world: World, github: Git
 
     assert told[-1]["done"] == []
     assert told[-1]["problems"]
+
+
+def test_what_keeps_tracking_from_beginning_is_on_record_once_until_it_is_made_up_for(
+    world: World, github: GitHubServer
+) -> None:
+    adapters, world.settings = world.settings.adapters, world.settings._replace(adapters={})
+    world.begin(TWO, plan=PLAN)
+    go(world)
+    seen = found(world.ledger, "r1").tracked
+    world.settings = world.settings._replace(adapters=adapters)
+
+    with open_lease(world.ledger) as lease:
+        follow(open_context(world.settings, "r1", ledger=world.ledger, lease=lease, may_have_ended=True))
+
+    ((name, state, why),) = seen
+    assert (name, state) == ("tracking.issue", "behind")
+    assert "there is no token for GitHub" in why
+    assert len(world.events("orch.tracking.behind")) == 1
+    assert [(name, state) for name, state, _ in found(world.ledger, "r1").tracked] == [("tracking.issue", "delivered")]
+    assert len(github.issues) == 1
 
 
 def test_what_a_pack_denies_is_not_posted_and_fails_no_run(world: World, github: GitHubServer) -> None:

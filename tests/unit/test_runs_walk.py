@@ -10,6 +10,7 @@ from orchestrator import clock
 from orchestrator.errors import UsageError
 from orchestrator.ledger.rebuild import differences
 from orchestrator.ledger.store import Ledger
+from orchestrator.runs.listing import found
 from orchestrator.runs.phase import run_phase
 from orchestrator.runs.walk import cancel, due, policy_mark, ready, settle, start_segment
 
@@ -80,6 +81,8 @@ phases:
     assert state == "succeeded", local.snapshot().reason
     assert local.states() == {"deploy": "skipped", "after": "passed"}
     assert local.order() == ["b"]
+    seen, (row,) = local.snapshot(), found(local.ledger).runs
+    assert (seen.done, seen.total, seen.percent) == (row.done, row.total, row.percent) == (1, 1, 100)
 
 
 def test_after_a_failure_nothing_else_begins_and_who_needs_it_says_why(world: World) -> None:
@@ -153,6 +156,9 @@ def test_a_spent_budget_fails_the_run_with_its_own_exit_code(local: World) -> No
     assert state == "failed", local.snapshot()
     assert local.snapshot().exit_code == 5
     assert "budget" in local.snapshot().reason
+    assert "raise the limit of " in local.snapshot().reason
+    assert local.snapshot().reason.endswith("; this run has ended: once there is room, begin a new one")
+    assert "stop here" not in local.snapshot().reason
     assert local.order() == ["a"]
 
 
@@ -241,6 +247,8 @@ def test_a_cancelled_run_does_nothing_more(world: World) -> None:
     assert world.snapshot().exit_code == 130
     assert world.snapshot().cancelled_by == "user:ada"
     assert world.states() == {"base": "passed", "left": "skipped", "right": "skipped", "top": "skipped"}
+    seen, (row,) = world.snapshot(), found(world.ledger).runs
+    assert (seen.done, seen.total, seen.percent) == (row.done, row.total, row.percent) == (1, 4, 25)
 
 
 def test_a_phase_that_runs_when_its_run_is_cancelled_stops_before_its_next_action(local: World) -> None:
