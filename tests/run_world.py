@@ -180,3 +180,19 @@ def hook(step: str, url: str) -> str:
     return (
         f"{{id: {step}, action: call_webhook, adapter: webhook, with: {{url: '{url}', method: POST, body: {{a: 1}}}}}}"
     )
+
+
+DIAMOND = f"""phases:
+  - {{id: base, steps: [{does("a")}], {MET}}}
+  - {{id: left, needs: base, steps: [{does("b")}], {MET}}}
+  - {{id: right, needs: base, steps: [{does("c")}], {MET}}}
+  - {{id: top, needs: [left, right], steps: [{does("d")}], {MET}}}
+"""
+FAILS = "{id: bad, action: run_command, adapter: command, with: {argv: ['false']}}"
+WRITE = "{id: file, action: write_file, adapter: files, with: {path: out.txt, content: hello}}"
+REVIEWED = "  - {id: reviewed, effect: require, actions: write_file, approvals: {role: operator}}\n"
+"""A rule for which WRITE waits."""
+WAITS = f"""phases:
+  - {{id: first, steps: [{does("a")}], {MET}}}
+  - {{id: second, needs: first, steps: [{WRITE}, {does("b")}], {MET}}}
+"""

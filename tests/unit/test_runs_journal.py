@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from run_world import MET, Hurried, World, does, world_in
+from run_world import DIAMOND, REVIEWED, WAITS, Hurried, World, world_in
 
 from orchestrator.errors import LedgerError
 from orchestrator.ledger import erase
@@ -13,19 +13,6 @@ from orchestrator.ledger.event import Draft
 from orchestrator.ledger.store import Ledger
 from orchestrator.runs.lease import open_lease
 from orchestrator.runs.phase import run_phase
-
-DIAMOND = f"""phases:
-  - {{id: base, steps: [{does("a")}], {MET}}}
-  - {{id: left, needs: base, steps: [{does("b")}], {MET}}}
-  - {{id: right, needs: base, steps: [{does("c")}], {MET}}}
-  - {{id: top, needs: [left, right], steps: [{does("d")}], {MET}}}
-"""
-REVIEWED = "  - {id: reviewed, effect: require, actions: write_file, approvals: {role: operator}}\n"
-WRITE = "{id: file, action: write_file, adapter: files, with: {path: out.txt, content: hello}}"
-WAITS = f"""phases:
-  - {{id: first, steps: [{does("a")}], {MET}}}
-  - {{id: second, needs: first, steps: [{WRITE}, {does("b")}], {MET}}}
-"""
 
 
 @pytest.fixture

@@ -5,14 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from run_world import MET, Hurried, World, does, world_in
+from run_world import FAILS, MET, REVIEWED, Hurried, World, does, world_in
 
 from orchestrator.ledger.store import Ledger
 from orchestrator.runs.phase import run_phase
 from orchestrator.runs.walk import cancel, settle
 
-FAILS = "{id: bad, action: run_command, adapter: command, with: {argv: ['false']}}"
-REVIEWED = "  - {id: reviewed, effect: require, actions: write_file, approvals: {role: operator}}\n"
 UNDOES = f"""on_failure: compensate
 phases:
   - {{id: one, steps: [{does("a")}], {MET}, compensate: [{does("un-a")}]}}

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from run_world import MET, Hurried, World, does, world_in
+from run_world import DIAMOND, FAILS, MET, REVIEWED, WAITS, WRITE, Hurried, World, does, world_in
 
 from orchestrator import clock
 from orchestrator.errors import UsageError
@@ -13,20 +13,6 @@ from orchestrator.ledger.store import Ledger
 from orchestrator.runs.listing import found
 from orchestrator.runs.phase import run_phase
 from orchestrator.runs.walk import cancel, due, policy_mark, ready, settle, start_segment
-
-DIAMOND = f"""phases:
-  - {{id: base, steps: [{does("a")}], {MET}}}
-  - {{id: left, needs: base, steps: [{does("b")}], {MET}}}
-  - {{id: right, needs: base, steps: [{does("c")}], {MET}}}
-  - {{id: top, needs: [left, right], steps: [{does("d")}], {MET}}}
-"""
-FAILS = "{id: bad, action: run_command, adapter: command, with: {argv: ['false']}}"
-REVIEWED = "  - {id: reviewed, effect: require, actions: write_file, approvals: {role: operator}}\n"
-WRITE = "{id: file, action: write_file, adapter: files, with: {path: out.txt, content: hello}}"
-WAITS = f"""phases:
-  - {{id: first, steps: [{does("a")}], {MET}}}
-  - {{id: second, needs: first, steps: [{WRITE}, {does("b")}], {MET}}}
-"""
 
 
 @pytest.fixture
