@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from orchestrator import outbox
+from orchestrator import outbox, verdict
 from orchestrator.act import Executor
 from orchestrator.adapter import Delivery
 from orchestrator.asker import Asker
@@ -94,6 +94,25 @@ def act(
         if acting.executor.look(order) is None:
             acting.executor.check(order)  # what was typed wrongly is an error, not something that was tried
         return acting.executor.act(order, is_cancelled=is_cancelled)
+
+
+def left(asked: Asked, settings: Settings) -> Done | None:
+    """Return how an order with a key stands that was interrupted; None where nothing of it was begun.
+
+    Raises:
+        LedgerError: the ledger cannot be read.
+    """
+    from orchestrator.ledger.look import looking
+
+    run_id, name = settings.run or "", asked.key or ""
+    with looking(settings.ledger) as ledger:
+        if ledger is None:
+            return None
+        with ledger.store.reading() as connection:
+            rows = outbox.rows_of(connection, outbox.chain_of(run_id, name, ledger.id), name)
+        if all(row.state is outbox.Standing.PLANNED for row in rows.values()):
+            return None
+        return verdict.done_of(rows, outbox.key_of(ledger.id, run_id, name, ""), name)
 
 
 def resolve(asked: Asked, settings: Settings, word: Word) -> list[dict[str, str]]:

@@ -123,6 +123,12 @@ class LedgerError(OrchError):
     exit_code = Exit.UNDECIDABLE
 
 
+class UnrecordedError(LedgerError):
+    """Something was done, and what became of it could not be recorded."""
+
+    exit_code = Exit.FAILED
+
+
 class BudgetError(OrchError):
     """A budget has no room, so nothing was reserved or charged; or a reservation lapsed before it was started."""
 

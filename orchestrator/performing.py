@@ -13,9 +13,10 @@ from orchestrator import approvals, outbox, outlay, verdict
 from orchestrator.adapter import Action, Delivery, ErrorClass, Receipt, failure
 from orchestrator.attempt import Attempted, Call, in_flight, is_in_flight, performed, reconciled
 from orchestrator.decision import Decision
-from orchestrator.errors import LedgerError
+from orchestrator.errors import LedgerError, UnrecordedError
 from orchestrator.judge import Judge, is_same
 from orchestrator.ledger.store import Connection, Ledger
+from orchestrator.names import shown
 from orchestrator.order import TRACKING, Done, Lease, OnUnknown, State
 from orchestrator.outbox import Plan, Row, Standing
 from orchestrator.outlay import Spender, Used
@@ -164,7 +165,7 @@ class Performing:
                 found = found._replace(used=row.request_id)
                 self.lease.check()
                 attempted = performed(self._call(row.key), self._action(target, row, found))
-                rows = self._ended(row, attempted, is_last=number == len(todo) - 1)
+                rows = self._kept(row, attempted, is_last=number == len(todo) - 1)
             if attempted.interrupt is not None:
                 raise attempted.interrupt
             if self.lost is not None:
@@ -247,6 +248,18 @@ class Performing:
             approvals.consume(self.ledger, connection, found.request_id, str(found.context["evaluation_id"]))
         return found.request_id
 
+    def _kept(self, row: Row, attempted: Attempted, *, is_last: bool) -> dict[str, Row]:
+        try:
+            return self._ended(row, attempted, is_last=is_last)
+        except LedgerError as error:
+            if type(error) is not LedgerError:  # it was taken over, and whoever did that looks
+                raise
+            name = shown(self.task.order.name)
+            raise UnrecordedError(
+                f"{name} was begun and is {attempted.receipt.delivery}, which could not be recorded: {error}",
+                advice=f"mend that, then the same with the key {name}: it looks outside before it does anything again",
+            ) from error
+
     def _ended(self, row: Row, attempted: Attempted, *, is_last: bool) -> dict[str, Row]:
         """Record what became of an attempt, unless another process recorded that already; return the order's rows."""
         receipt = self._with_codes(attempted.receipt)
@@ -258,11 +271,8 @@ class Performing:
                 self._settled(connection, row.reservation_id)
             outbox.lock_chain(connection, self.plan.chain)
             now = outbox.row_of(connection, row.key)
-            is_ours = now is not None and (now.state, now.attempt, now.executor) == (
-                row.state,
-                row.attempt,
-                row.executor,
-            )
+            mine = (row.state, row.attempt, row.executor)
+            is_ours = now is not None and (now.state, now.attempt, now.executor) == mine
             is_news = receipt.delivery is Delivery.DELIVERED and now is not None and now.state is not Standing.DELIVERED
             if is_ours or is_news:
                 executor = "" if attempted.is_over else self.lease.id

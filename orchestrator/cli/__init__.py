@@ -3,7 +3,7 @@
 import gc
 import os
 import sys
-from _signal import SIGINT, default_int_handler, signal  # type: ignore[import-not-found,unused-ignore]
+from _signal import SIG_DFL, SIGHUP, SIGINT, SIGTERM, default_int_handler, getsignal, signal  # type: ignore[import-not-found,unused-ignore]
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
@@ -90,7 +90,7 @@ def orch(context: click.Context, /, **_: object) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with a reserved code."""
-    signal(SIGINT, default_int_handler)
+    _take_signals()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = orch.main(given, prog_name="orch", standalone_mode=False)
@@ -116,6 +116,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = _report(error, given)
     gc.freeze()  # else the interpreter looks through everything for cycles on its way out, which takes 6 ms
     sys.exit(int(code or 0))
+
+
+def _take_signals() -> None:
+    """Let every way of asking this process to end be as Ctrl-C, so that what was begun is told first."""
+    signal(SIGINT, default_int_handler)
+    for number in (SIGTERM, SIGHUP):
+        if getsignal(number) == SIG_DFL:  # `nohup` ignores one
+            signal(number, default_int_handler)
 
 
 def _end_stdout() -> Exit:

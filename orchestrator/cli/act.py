@@ -3,12 +3,17 @@
 import os
 import shutil
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.digest import new_id
 from orchestrator.errors import UsageError
 from orchestrator.settings import Settings
+
+if TYPE_CHECKING:
+    from orchestrator.order import Done
+    from orchestrator.show.done import Sheet
 
 _LEAST_COLUMNS, _COLUMNS = 40, 80
 _SETTINGS = ("packs", "run_packs", "run", "session", "ledger", "config")
@@ -80,12 +85,24 @@ def act(context: click.Context, /, *, is_dry: bool, word: str | None, output: st
         return
     if is_dry:
         _show_decision(context, asked, settings, output)
-    done = acting.act(asked, settings, told=_note)
+    asked = asked._replace(key=asked.key or new_id())  # known here, so that it can be told whatever happens
+    try:
+        done = acting.act(asked, settings, told=_note)
+    except KeyboardInterrupt:
+        if (so_far := acting.left(asked, settings)) is not None:
+            _show_done(so_far, sheet, output)
+        raise
+    _show_done(done, sheet, output)
+    context.exit(int(done.exit_code))
+
+
+def _show_done(done: "Done", sheet: "Sheet", output: str) -> None:
+    from orchestrator.show import done as show
+
     if output == "json":
         show.write_json(done, sys.stdout)
     else:
         show.write_text(done, sheet, sys.stdout)
-    context.exit(int(done.exit_code))
 
 
 def _show_decision(context: click.Context, asked: Any, settings: Settings, output: str) -> None:  # noqa: ANN401  # acting.Asked

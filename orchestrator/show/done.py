@@ -46,7 +46,10 @@ def write_text(done: Done, sheet: Sheet, out: TextIO) -> None:
     out.write(f"{word} {terminal(sheet.action)}\n")
     for line in _lines(done):
         out.writelines(f"{one}\n" for one in _wrapped(terminal(line), sheet.width))
-    out.writelines(f"  {terminal(line)}\n" for line in (*_output(done.outputs), *_ways(done, sheet)))
+    out.writelines(f"  {terminal(line)}\n" for line in _output(done.outputs))
+    for line in _next(done):
+        out.writelines(f"{one}\n" for one in _wrapped(terminal(line), sheet.width))
+    out.writelines(f"  {terminal(line)}\n" for line in _ways(done, sheet))
     if done.evaluation_id:
         out.write(terminal(f"  decision {done.evaluation_id}, key {done.key[:_SHORT]}") + "\n")
 
@@ -91,6 +94,9 @@ def _lines(done: Done) -> Iterator[str]:
         yield done.detail
     for receipt in done.receipts:
         yield from _receipt(receipt, done.detail, is_alone=is_alone)
+
+
+def _next(done: Done) -> Iterator[str]:
     for one in done.waiting_for:
         yield f"next: {_awaited(one, done)}"
     if done.warned:
