@@ -23,6 +23,7 @@ MAX_FILES = 10_000
 _COAUTHOR = re.compile(rb"^[ \t]*co-authored-by[ \t]*:[^\n]*?<([^<>\n]+)>", re.IGNORECASE | re.MULTILINE)
 _PERSON = re.compile(rb"^(?:author|committer) [^\n]*?<([^<>\n]*)>", re.MULTILINE)
 _LINK = "120000"
+_ALL = "for everything up to HEAD say --from-git empty..HEAD"
 _NOREPLY = "@users.noreply.github.com"
 
 
@@ -58,13 +59,13 @@ def read_change(range_text: str, cwd: Path) -> Change:
         UsageError: no such range, no repository, too little history, or a path that is not UTF-8.
     """
     base_name, head_name = _names(range_text)
-    head = resolve(head_name, cwd)
+    head = resolve(head_name, cwd, otherwise=_ALL)
     tree = git(["rev-parse", "--verify", "--end-of-options", f"{head}^{{tree}}"], cwd).decode().split()[-1]
     if base_name == EMPTY:
         nothing = git(["hash-object", "-t", "tree", "--stdin"], cwd).decode().strip()
         base, starts = "", [nothing]
     else:
-        base = resolve(base_name, cwd)
+        base = resolve(base_name, cwd, otherwise=_ALL)
         starts = _merge_bases(base, head, cwd)
     files: dict[str, dict[str, str]] = {}
     for start in starts:
@@ -118,7 +119,7 @@ def _merge_bases(base: str, head: str, cwd: Path) -> list[str]:
         message = f"{base[:12]} and {head[:12]} have no commit in common"
         if is_shallow(cwd):
             raise UsageError(message, advice=f"the clone is shallow; {DEEPEN}")
-        raise UsageError(message, advice="for everything up to the head say --from-git empty..HEAD")
+        raise UsageError(message, advice=_ALL)
     return sorted(found)
 
 

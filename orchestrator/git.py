@@ -85,8 +85,10 @@ def git(arguments: Sequence[str], cwd: Path, *, given: bytes = b"") -> bytes:
     return done.stdout
 
 
-def resolve(name: str, cwd: Path) -> str:
+def resolve(name: str, cwd: Path, *, otherwise: str = "`git log` shows how far it goes") -> str:
     """Return the commit id that a name (branch, tag, id, `HEAD~2`) stands for.
+
+    `otherwise` advises whoever goes back further than the history does.
 
     Raises:
         GitError: there is no such commit here.
@@ -101,7 +103,7 @@ def resolve(name: str, cwd: Path) -> str:
         if error.advice:
             raise
         message = f"there is no commit {shown(name)} in {shown(str(cwd))}"
-        raise GitError(message, advice=_missing_advice(name, cwd)) from error
+        raise GitError(message, advice=_missing_advice(name, cwd, otherwise)) from error
     return answer.decode("ascii").split()[-1]
 
 
@@ -124,11 +126,11 @@ DEEPEN = "fetch more history: `git fetch --unshallow`, in GitHub Actions `fetch-
 """What to do about a shallow clone."""
 
 
-def _missing_advice(name: str, cwd: Path) -> str:
+def _missing_advice(name: str, cwd: Path, otherwise: str) -> str:
     if is_shallow(cwd):
         return f"the clone is shallow; {DEEPEN}"
     if name.startswith(("HEAD~", "HEAD^")):
-        return "the history does not go back that far; for everything up to HEAD say --from-git empty..HEAD"
+        return f"the history does not go back that far; {otherwise}"
     return "look with `git log --all`; a branch of the remote is `origin/NAME` and may have to be fetched"
 
 

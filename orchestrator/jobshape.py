@@ -34,6 +34,14 @@ def _growing(factor: Any) -> Any:  # noqa: ANN401  # an int or a Decimal
     return factor
 
 
+def _folder(text: str) -> str:
+    if "\0" in text:
+        refuse("a folder's path without NUL")
+    if text.startswith("~") and not text.startswith("~/"):
+        refuse("an absolute path, `~/...`, or one relative to this file", "a folder that is called so: ./~...")
+    return text
+
+
 class JobRetry(Strict):
     """When a job that failed begins anew."""
 
@@ -54,7 +62,7 @@ class Job(Strict):
 
     argv: Annotated[tuple[Annotated[str, Field(max_length=4096)], ...], _Listed, Field(min_length=1, max_length=1000)]
     """The program and its arguments, one item each; no shell reads them."""
-    cwd: Text = ""
+    cwd: Annotated[Text, AfterValidator(_folder)] = ""
     """The folder it runs in: absolute, `~/...`, or relative to this file; left out: the current folder."""
     env: Annotated[dict[Annotated[str, Field(pattern=_VARIABLE)], str], Field(max_length=200)] = _NONE
     """Variables that it is given beside the usual ones; secrets as `${{ secrets.NAME }}`."""

@@ -187,7 +187,9 @@ def _settings(model: type[Model], data: bytes, file: str, *, is_toml: bool = Fal
         found = [each for document in reading.documents[:1] for each in validated(model, document)[1]]
         raise PackError(plainer(reading.problems, found))
     if len(reading.documents) > 1 or not isinstance(reading.documents[0].root, Map):
-        raise PackError([Problem(file, *reading.documents[-1].at, "something else", "one document, a mapping")])
+        root = reading.documents[0].root
+        seen = "several documents" if len(reading.documents) > 1 else "a text" if isinstance(root, str) else shown(root)
+        raise PackError([Problem(file, *reading.documents[-1].at, seen, "one document, a mapping")])
     settings, problems = validated(model, reading.documents[0])
     if settings is None:
         raise PackError(sorted(problems, key=lambda problem: (problem.line, problem.column)))

@@ -69,11 +69,37 @@ def asked_digest(order: Order) -> str:
     Raises:
         UsageError: a parameter cannot be written as JSON.
     """
+    refuse_unwritable(order)
     try:
         said = {"action": order.action, "adapter": order.adapter, "parameters": dict(order.parameters)}
         return sha256(canonical(said))
     except (ValueError, TypeError) as error:
         raise UsageError(f"a parameter of {shown(order.action)} cannot be written as JSON: {error}") from error
+
+
+def refuse_unwritable(order: Order) -> None:
+    """Refuse texts without a form in UTF-8 (lone surrogates), however deep they lie in the parameters.
+
+    Raises:
+        UsageError: there is one; the message names the parameter.
+    """
+    left: list[tuple[str, object]] = [("", dict(order.parameters))]
+    seen: set[int] = set()
+    while left:
+        where, value = left.pop()
+        if isinstance(value, str) and not _is_utf8(value):
+            raise UsageError(f"the parameter {where} of {shown(order.action)} is {shown(value)}; expected UTF-8 text")
+        if not isinstance(value, Mapping | list | tuple) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Mapping):
+            for name in value:
+                if isinstance(name, str) and not _is_utf8(name):
+                    what = f"the parameter {where}" if where else "an order"
+                    raise UsageError(f"{what} of {shown(order.action)} names {shown(name)}; expected UTF-8 text")
+            left += [(f"{where}.{name}" if where else str(name), one) for name, one in value.items()]
+        else:
+            left += [(f"{where}[{at}]", one) for at, one in enumerate(value)]
 
 
 def task_of(order: Order, shop: Workshop, run: Run, roster: Mapping[str, Any], *, may_ask: bool = True) -> Task:
@@ -85,6 +111,7 @@ def task_of(order: Order, shop: Workshop, run: Run, roster: Mapping[str, Any], *
         UsageError: no adapter can do it, or a parameter is wrong.
         AdapterError: what the adapter needs is not configured or cannot be read.
     """
+    refuse_unwritable(order)
     adapter = _adapter(order, shop.settings)
     place = Place(
         root=shop.root,
@@ -197,6 +224,15 @@ def _is_text(value: object) -> bool:
     if not isinstance(value, str):
         return False
     return not value or not id_problem(value)
+
+
+def _is_utf8(text: str) -> bool:
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return False
+    return True
 
 
 def _facts(prepared: Prepared, root: Path, roster: Mapping[str, Any]) -> dict[str, Any]:

@@ -170,9 +170,9 @@ def _may_be_a_part(said: Said) -> bool:
     return bool(is_taken) and (said.has_attachments or place in is_taken)
 
 
-def _recipient(text: str) -> str:
+def _recipient(text: str, what: str) -> str:
     if not text or len(text) > _MAX_RECIPIENT or not text.isprintable() or text != text.strip():
-        raise UsageError(f"the recipient {shown(text)} is none; expected one line, at most {_MAX_RECIPIENT} characters")
+        raise UsageError(f"{what} {shown(text)} is none; expected one line, at most {_MAX_RECIPIENT} characters")
     return text
 
 

@@ -39,6 +39,8 @@ SAID_BYTES = 16 * 1024
 """So much of the end of standard error."""
 ENVIRONMENT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ")
 """What a program is given of the environment, unless the operator says otherwise."""
+KEY_VARIABLE = "ORCH_KEY"
+"""What tells a program the key of its action."""
 
 _SETTINGS = frozenset({"environment"})
 _STEERS = re.compile(
@@ -132,6 +134,11 @@ def _environment_names(place: Place) -> tuple[str, ...]:
 
 
 def _forbid_steering(env: Mapping[str, str], place: Place) -> None:
+    if KEY_VARIABLE in env:
+        raise UsageError(
+            f"run_command's env sets {KEY_VARIABLE}, which orch sets itself: the action's key",
+            advice="name the variable otherwise",
+        )
     for name in env.keys() - set(_environment_names(place)):
         if _STEERS.fullmatch(name):
             raise UsageError(
@@ -144,7 +151,7 @@ def _environment(asked: Asked, place: Place, key: str) -> tuple[dict[str, str], 
     """Return the program's environment, and a mask of the secrets in it."""
     names = _environment_names(place)
     environ = {name: place.environ[name] for name in names if name in place.environ}
-    environ |= {"ORCH_KEY": key}
+    environ |= {KEY_VARIABLE: key}
     known = []
     for name, value in asked.env.items():
         known += [place.reveal(found[0]) for found in REFERENCE.finditer(value)]

@@ -19,6 +19,7 @@ from orchestrator.words import near_miss
 METHODS = ("POST", "GET", "HEAD", "PUT", "PATCH", "DELETE")
 """Methods of requests, the usual one first."""
 READS = frozenset({"GET", "HEAD"})
+_MAX_HOST, _MAX_LABEL = 253, 63
 MAX_URL = 8192
 """Longest address, in characters."""
 
@@ -136,11 +137,32 @@ def read_url(url: str) -> Url:
         advice = "credentials belong into a header, as a secret" if "@" in parts.netloc else ""
         raise UsageError(f"the address {_told(url)} cannot be called; expected {expected}", advice=advice)
     read = Url(parts.scheme, host.lower().rstrip("."), port or (443 if parts.scheme == "https" else 80))
+    if not _is_possible(read.host):
+        raise UsageError(
+            f"the address {_told(url)} names a host that cannot be; expected a name that a server can have",
+            advice="parts of 1 to 63 characters between dots; one that begins with xn-- is Punycode",
+        )
     if read.scheme != "https" and not (read.scheme == "http" and read.is_loopback):
         raise UsageError(
             f"the address {_told(url)} is not encrypted; expected https://, or http:// of this machine alone"
         )
     return read
+
+
+def _is_possible(host: str) -> bool:
+    """Say whether a name can be looked up at all, or is an address."""
+    if _literal(host) is not None:
+        return True
+    if len(host) > _MAX_HOST or not all(0 < len(label) <= _MAX_LABEL for label in host.split(".")):
+        return False
+    if host.startswith("xn--"):
+        import idna
+
+        try:
+            idna.decode(host)
+        except (idna.IDNAError, UnicodeError):
+            return False
+    return True
 
 
 def check_url(url: str, *, is_operators: bool) -> None:

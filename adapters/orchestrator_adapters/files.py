@@ -113,8 +113,11 @@ def _asked(given: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     files = given["files"]
     if given.keys() != {"files"}:
         raise UsageError("write_file has files and further parameters; expected either files, or one path and content")
-    if not isinstance(files, list | tuple) or not files or not all(isinstance(each, Mapping) for each in files):
+    if not isinstance(files, list | tuple) or not files:
         raise UsageError(f"write_file's files is {shown(files)}; expected a list of objects with path and content")
+    for at, each in enumerate(files):
+        if not isinstance(each, Mapping):
+            raise UsageError(f"write_file's files[{at}] is {shown(each)}; expected an object with path and content")
     if len(files) > MOST_FILES:
         raise UsageError(f"write_file has {len(files):,} files; expected at most {MOST_FILES:,}")
     return list(files)

@@ -109,7 +109,7 @@ def _prepare_deletion(given: Parameters, place: Place) -> Prepared:
 
 
 def _prepare_tag(given: Parameters, place: Place) -> Prepared:
-    properties = {"tag": given.branch("tag"), "commit": resolve(given.text("commit", "HEAD"), place.root)}
+    properties = {"tag": given.tag(), "commit": resolve(given.text("commit", "HEAD"), place.root)}
     if "message" in given:
         properties["message"] = git_commit.refuse_trailer(given.text("message"))
         git_commit.people(place)

@@ -26,7 +26,7 @@ def _prepare(given: Parameters, place: Place) -> Prepared:
     names = [one["name"] for one in assets]
     if len(names) != len(set(names)):
         raise UsageError("two assets have one name; expected a name once")
-    tag = given.branch("tag")
+    tag = given.tag()
     properties = {
         "tag": tag,
         "commit": commit,

@@ -65,8 +65,10 @@ class Mail:
         return None
 
 
-def address(text: str) -> str:
+def address(text: str, what: str = "the recipient") -> str:
     """Return a mail address as it is written down: bare, its domain in lower case and ASCII.
+
+    `what` is what an error calls it.
 
     Raises:
         UsageError: it is not one address.
@@ -78,7 +80,7 @@ def address(text: str) -> str:
     except UnicodeError:
         domain = ""
     if not at or len(local) > _MAX_LOCAL or not _LOCAL.fullmatch(local) or not _DOMAIN.fullmatch(domain):
-        raise UsageError(f"the recipient {shown(text)} is no mail address; expected {expected}")
+        raise UsageError(f"{what} {shown(text)} is no mail address; expected {expected}")
     return f"{local}@{domain}"
 
 

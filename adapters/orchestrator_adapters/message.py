@@ -29,8 +29,8 @@ class Kind(NamedTuple):
     """What messages of one adapter can be."""
 
     adapter: str
-    recipient: Callable[[str], str]
-    """Returns a recipient as it is written down; raises UsageError where it can be none."""
+    recipient: Callable[[str, str], str]
+    """Returns an address as it is written down, given what it is; raises UsageError where it can be none."""
     has_html: bool
     needs_recipient: bool
     """Every message names at least one."""
@@ -79,7 +79,7 @@ def prepared(wanted: Wanted, place: Place, kind: Kind, channel: Mapping[str, Any
     if "template" in given:
         properties["template"] = given.text("template")
     if "reply_to" in given:
-        properties["reply_to"] = kind.recipient(given.text("reply_to"))
+        properties["reply_to"] = kind.recipient(given.text("reply_to"), "`reply_to`")
     if attachments := _attachments(wanted.parameters.get("attachments"), place.root):
         properties["attachments"] = attachments
     resource = {"type": "channel", "id": name}
@@ -111,7 +111,7 @@ def _recipients(given: Parameters, channel: Mapping[str, Any], kind: Kind) -> li
     asked = given.texts("to")
     if not asked and isinstance(usual := channel.get("to"), str | list):
         asked = [usual] if isinstance(usual, str) else [str(one) for one in usual]
-    to = list(dict.fromkeys(kind.recipient(one) for one in asked))
+    to = list(dict.fromkeys(kind.recipient(one, "the recipient") for one in asked))
     if kind.needs_recipient and not to:
         raise UsageError("send_message needs `to`, which is missing", advice="name at least one recipient")
     if len(to) > MAX_RECIPIENTS:

@@ -34,15 +34,21 @@ class Parameters:
             return default
         value = self._value(name, None)
         if not isinstance(value, str) or not (value.strip() or is_empty_allowed) or "\0" in value:
-            raise self._wrong(name, value, "a text")
+            empty = "" if is_empty_allowed or not isinstance(value, str) else " that is not empty"
+            has_nul = isinstance(value, str) and "\0" in value
+            raise self._wrong(name, value, "a text without NUL" if has_nul else f"a text{empty}")
         return value
 
     def texts(self, name: str) -> list[str]:
         """Return a list of texts, none where it is left out; one text is a list of one."""
         value = self._given.get(name, [])
         value = [value] if isinstance(value, str) else value
-        if not isinstance(value, list) or not all(isinstance(one, str) and one.strip() for one in value):
+        if not isinstance(value, list):
             raise self._wrong(name, value, "a list of texts")
+        for at, one in enumerate(value):
+            if not isinstance(one, str) or not one.strip():
+                where = name if isinstance(self._given[name], str) else f"{name}[{at}]"
+                raise self._wrong(where, one, "a text that is not empty")
         return list(dict.fromkeys(value))
 
     def number(self, name: str) -> int:
@@ -81,6 +87,14 @@ class Parameters:
         value = self._value(name, default)
         if expected := branch_problem(value) if isinstance(value, str) else "a text":
             raise self._wrong(name, value, expected)
+        return str(value)
+
+    def tag(self, name: str = "tag") -> str:
+        """Return a tag's name: git allows what it allows for a branch."""
+        value = self._value(name, None)
+        if expected := branch_problem(value) if isinstance(value, str) else "a text":
+            named = expected.replace("branch's name", "tag's name").replace("refs/heads/", "refs/tags/")
+            raise self._wrong(name, value, named)
         return str(value)
 
     def path(self, value: object, name: str = "path") -> str:

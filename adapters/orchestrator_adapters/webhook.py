@@ -74,8 +74,8 @@ class Webhook:
         if endpoint.name:
             properties["endpoint"] = endpoint.name
         for name, read in (("headers", endpoints.check_headers), ("query", _query)):
-            if given.get(name):
-                properties[name] = read(given[name])
+            if given.get(name) is not None and (said := read(given[name])):
+                properties[name] = said
         if given.get("key") is not None:
             properties["key"] = given["key"]
         properties |= _body(given, method)

@@ -26,6 +26,9 @@ _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _IN_THE_WAY = {errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO}
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK}
 
+_WRITE_ADVICE = "nothing is written through it; remove it, or name another path"
+_READ_ADVICE = "nothing is read from it; name a plain file, by folders that are no symlinks"
+
 
 class File(NamedTuple):
     """One file to be written."""
@@ -82,7 +85,7 @@ def read(source: str, root: Path) -> bytes:
         AdapterError: it is missing, a symlink or no plain file, or cannot be read.
         UsageError: it is larger than `MOST_BYTES`.
     """
-    with _explained(source), beneath.folder(root, source.split("/")[:-1]) as folder:
+    with _explained(source, _READ_ADVICE), beneath.folder(root, source.split("/")[:-1]) as folder:
         opened = beneath.file_in(folder, source.rpartition("/")[2])
         if opened is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
@@ -219,7 +222,7 @@ def forget(made: Sequence[tuple[int, str]]) -> None:
 
 
 @contextmanager
-def _explained(path: str) -> Iterator[None]:
+def _explained(path: str, advice: str = _WRITE_ADVICE) -> Iterator[None]:
     """Turn what the system says into what became of the file."""
     try:
         yield
@@ -229,7 +232,7 @@ def _explained(path: str) -> Iterator[None]:
         if error.errno in _IN_THE_WAY or error.errno is None:
             raise failure(
                 f"at {shown(path)}, or on the way to it, lies a symlink or something that is no plain file",
-                advice="nothing is written through it; remove it, or name another path",
+                advice=advice,
             ) from error
         may_pass = error.errno in _MAY_PASS
         kind = ErrorClass.CONFIGURATION if error.errno in _NOT_ALLOWED else ErrorClass.PERMANENT

@@ -151,7 +151,9 @@ def _value(path: Path) -> object:
     except UsageError as error:
         place = _PLACE.fullmatch(str(error))
         at = (int(place["line"]), int(place["column"])) if place else (0, 0)
-        raise PackError([Problem(str(path), *at, place["said"] if place else str(error), "")]) from error
+        raise PackError(
+            [Problem(str(path), *at, place["said"] if place else str(error).removeprefix(f"{path}: "), "")]
+        ) from error
     if not isinstance(value, dict | list):
         raise PackError([Problem(str(path), 1, 1, shown(value), "an object or a list")])
     return value

@@ -1,6 +1,9 @@
 """A first plan, as a file to start from. Never writes over anything."""
 
+import os
 import re
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.errors import UsageError
@@ -84,9 +87,34 @@ def write_new(path: Path, text: str, *, advice: str, may_replace: bool = False) 
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w" if may_replace else "x", encoding="utf-8", newline="\n") as out:
+        if may_replace and os.path.lexists(path):
+            _replace(path, text)
+            return
+        with path.open("x", encoding="utf-8", newline="\n") as out:
             out.write(text)
     except FileExistsError as error:
         raise UsageError(f"{path} is there already; nothing is overwritten", advice=advice) from error
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}", advice="choose another folder") from error
+
+
+def _replace(path: Path, text: str) -> None:
+    """Put another file into the place of one, whole or not at all; its permissions stay.
+
+    Raises:
+        UsageError: something else than a plain file lies there, such as a symlink.
+        OSError: it cannot be written.
+    """
+    there = path.lstat()
+    if not stat.S_ISREG(there.st_mode):
+        what = "a symlink" if stat.S_ISLNK(there.st_mode) else "no plain file"
+        raise UsageError(f"{path} is {what}; nothing is written through it", advice="name the file itself, or another")
+    draft = path.with_name(f".orch-{os.getpid()}.new")
+    try:
+        with draft.open("x", encoding="utf-8", newline="\n") as out:
+            os.fchmod(out.fileno(), stat.S_IMODE(there.st_mode))
+            out.write(text)
+        draft.replace(path)
+    finally:
+        with suppress(FileNotFoundError):
+            draft.unlink()

@@ -176,6 +176,15 @@ def test_an_unknown_adapter_and_a_bad_parameter_are_configuration(here: World) -
     assert here.verbs() == []
 
 
+def test_a_text_that_is_no_utf8_never_reaches_an_adapter(here: World) -> None:
+    done = acted(here, order(how=["\udcff"]))
+
+    assert (done.state, done.error_class) == (State.PERMANENT, ErrorClass.CONFIGURATION)
+    assert "the parameter how[0] of" in done.detail
+    assert done.detail.endswith("expected UTF-8 text")
+    assert here.verbs() == []
+
+
 @pytest.mark.parametrize(
     ("how", "said"),
     [

@@ -137,6 +137,7 @@ def test_arguments_never_meet_a_shell(place: Place, root: Path) -> None:
         ({"argv": ["echo"], "env": {"A": "x\0y"}}, "without NUL"),
         ({"argv": ["echo"], "env": {"LD_PRELOAD": "./evil.so"}}, "LD_PRELOAD"),
         ({"argv": ["echo"], "env": {"BASH_ENV": "evil.sh"}}, "BASH_ENV"),
+        ({"argv": ["echo"], "env": {"ORCH_KEY": "x"}}, "ORCH_KEY, which orch sets itself"),
         ({"argv": ["echo"], "timeout_s": 0}, "timeout_s is the number 0"),
         ({"argv": ["echo"], "timeout_s": float("nan")}, "timeout_s is"),
         ({"argv": ["echo"], "shell": True}, "no parameter 'shell'"),

@@ -260,3 +260,14 @@ class TestAddresses:
                 sending._check_peer(address)
         else:
             sending._check_peer(address)
+
+
+@pytest.mark.parametrize("host", ["xn--", "a..b", ".", f"{'a' * 64}.example", ".".join(["a" * 60] * 5)])
+def test_a_host_that_nobody_can_have_is_refused(host: str) -> None:
+    with pytest.raises(UsageError, match="names a host that cannot be"):
+        read_url(f"https://{host}/")
+
+
+@pytest.mark.parametrize("host", ["xn--mnchen-3ya.example", "acme.example.", "a_b.example", "127.0.0.1", "[::1]"])
+def test_a_host_that_somebody_may_have_is_taken(host: str) -> None:
+    assert read_url(f"https://{host}/").host

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.adapter import Action, Delivery, Effect, Place, Receipt, Wanted
 from orchestrator.digest import sha256
-from orchestrator.errors import UsageError
+from orchestrator.errors import AdapterError, UsageError
 from orchestrator.request import problems
 from orchestrator_adapters import wholefile
 from orchestrator_adapters.files import Files
@@ -175,7 +175,7 @@ def test_another_name_of_a_file_keeps_the_old_content(place: Place, root: Path, 
         ({"path": "a", "content": "x", "contents": "y"}, "did you mean `content`"),
         ({"path": "a", "files": []}, "either files, or one path"),
         ({"files": []}, "expected a list"),
-        ({"files": ["a"]}, "expected a list"),
+        ({"files": ["a"]}, "expected an object"),
         ({"files": [{"path": "a", "content": ""}] * 2}, "'a' twice"),
         ({"files": [{"path": "a", "content": ""}, {"path": "a/b", "content": ""}]}, "as a file and as a folder"),
         ({"files": [{"path": f"{n}", "content": ""} for n in range(201)]}, "at most 200"),
@@ -194,3 +194,17 @@ def test_too_much_is_refused(place: Place) -> None:
 
     with pytest.raises(UsageError, match="at most 67,108,864"):
         decided(place, files=[{"path": "a", "content": half}, {"path": "b", "content": half}])
+
+
+def test_what_stands_in_a_wrong_list_of_files_is_told(place: Place) -> None:
+    with pytest.raises(UsageError, match=r"files\[1\] is the number 1; expected an object"):
+        decided(place, files=[{"path": "a", "content": "x"}, 1])
+
+
+def test_a_source_that_is_no_plain_file_is_told_as_what_is_read(place: Place, root: Path) -> None:
+    os.mkfifo(root / "pipe")
+
+    with pytest.raises(AdapterError, match="no plain file") as raised:
+        decided(place, path="new", source="pipe")
+
+    assert raised.value.advice.startswith("nothing is read from it")

@@ -109,6 +109,22 @@ def test_a_name_that_is_no_branch_is_refused(root: Path) -> None:
         prepared(place(root), "create_branch", branch="--upload-pack=x")
 
 
+@pytest.mark.parametrize(
+    ("tag", "said"),
+    [("-x", "expected a tag's name as git"), ("refs/tags/x", "without `refs/tags/`"), ("HEAD", "a tag's name, which")],
+)
+def test_a_name_that_is_no_tag_is_told_as_a_tags(root: Path, tag: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        prepared(place(root), "create_tag", tag=tag)
+
+
+def test_a_commit_before_the_first_is_told_without_flags_of_other_commands(root: Path) -> None:
+    with pytest.raises(UsageError, match="no commit 'HEAD~99'") as caught:
+        prepared(place(root), "create_branch", branch="x", commit="HEAD~99")
+
+    assert caught.value.advice == "the history does not go back that far; `git log` shows how far it goes"
+
+
 def test_an_unknown_parameter_is_refused_with_the_nearest_one(root: Path) -> None:
     with pytest.raises(UsageError, match=r"did you mean `?branch"):
         prepared(place(root), "create_branch", brunch="x")

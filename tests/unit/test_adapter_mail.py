@@ -330,3 +330,21 @@ def test_parameters_that_cannot_be_are_refused(desk: Desk, more: dict[str, Any])
 
     with pytest.raises(UsageError):
         desk.prepared(**MESSAGE | more)
+
+
+def test_an_address_to_reply_to_that_is_none_is_told_as_such(desk: Desk) -> None:
+    with pytest.raises(UsageError, match=r"^`reply_to` .* is no mail address"):
+        desk.prepared(**MESSAGE | {"reply_to": "ann@x.example\r\nBcc: eve@x.example"})
+
+
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [
+        ("", "`to` of send_message is ''; expected a text that is not empty"),
+        (["ann@x.example", 1], r"`to\[1\]` of send_message is the number 1; expected a text that is not empty"),
+        ({"a": "b"}, "`to` of send_message is an object; expected a list of texts"),
+    ],
+)
+def test_what_is_wrong_in_a_list_is_told(desk: Desk, to: object, said: str) -> None:
+    with pytest.raises(UsageError, match=f"^{said}$"):
+        desk.prepared(**MESSAGE | {"to": to})

@@ -378,3 +378,13 @@ def test_the_tls_context_of_the_library_verifies() -> None:
 
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
+
+
+@pytest.mark.parametrize("name", ["headers", "query"])
+def test_an_empty_list_is_no_mapping(desk: Desk, name: str) -> None:
+    with pytest.raises(UsageError, match=f"{name} is an empty list; expected an object"):
+        desk.prepared(url="https://acme.example/", **{name: []})
+
+
+def test_an_empty_mapping_says_nothing(desk: Desk) -> None:
+    assert "headers" not in desk.prepared(url="https://acme.example/", headers={}).properties

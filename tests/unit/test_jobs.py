@@ -208,3 +208,25 @@ def test_secrets_in_a_job_stay_references(home: Path) -> None:
     operator(home, YAML)
 
     assert "${{ secrets.TOKEN }}" in str(Settings.load().jobs)
+
+
+@pytest.mark.parametrize(
+    ("cwd", "said"),
+    [
+        ('"a\\u0000b"', "config.toml:3:1: `a\\x00b`; expected a folder's path without NUL"),
+        (
+            '"~nouser/x"',
+            "config.toml:3:1: `~nouser/x`; expected an absolute path, `~/...`, or one relative to this file",
+        ),
+    ],
+)
+def test_a_folder_that_can_be_none_is_refused_with_its_place(home: Path, cwd: str, said: str) -> None:
+    assert said in problem(home, f'[jobs.a]\nargv = ["true"]\ncwd = {cwd}\n', "config.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("root:x:0:0", "a text; expected one document"), ("[a]", "a list; expected one document")],
+)
+def test_a_file_that_is_no_settings_says_what_it_is(home: Path, text: str, said: str) -> None:
+    assert said in problem(home, text)

@@ -370,3 +370,14 @@ def test_the_plan_can_be_named() -> None:
     found = import_files([FOLDER], name="mine")
 
     assert (found.plan.name, found.plan.title) == ("mine", "Unified consolidation and production plan")
+
+
+def test_an_empty_file_is_named_once(tmp_path: Path) -> None:
+    file = tmp_path / "phase_config.json"
+    file.write_text("")
+
+    with pytest.raises(PackError) as caught:
+        import_files([tmp_path])
+
+    assert str(caught.value).count(str(file)) == 1
+    assert "nothing in it" in str(caught.value)

@@ -51,3 +51,24 @@ def test_a_file_may_be_replaced_where_that_is_asked_for(tmp_path: Path) -> None:
     write_new(tmp_path / "x", "two", advice="", may_replace=True)
 
     assert (tmp_path / "x").read_text() == "two"
+
+
+def test_nothing_is_written_through_a_symlink(tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("theirs")
+    (tmp_path / "x").symlink_to("other")
+
+    with pytest.raises(UsageError, match="is a symlink"):
+        write_new(tmp_path / "x", "mine", advice="", may_replace=True)
+
+    assert (tmp_path / "other").read_text() == "theirs"
+
+
+def test_a_replaced_file_keeps_its_permissions_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    file = tmp_path / "x"
+    file.write_text("one")
+    file.chmod(0o640)
+
+    write_new(file, "two", advice="", may_replace=True)
+
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("two", 0o640)
+    assert list(tmp_path.glob(".orch-*")) == []
