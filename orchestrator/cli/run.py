@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.text import TEXT
 from orchestrator.errors import Exit, UsageError
 from orchestrator.settings import Settings
 
@@ -39,8 +40,10 @@ _MODES = click.Choice(["automated", "manual", "dry-run"])
 @click.command(short_help="Carry out a plan or a job.")
 @click.argument("what", metavar="PLAN|JOB")
 @click.option("--mode", type=_MODES, default="automated", show_default=True, help="Who opens the gates of phases.")
-@click.option("--input", "inputs", multiple=True, metavar="NAME=VALUE", help="An input of the plan. May be repeated.")
-@click.option("--run", "run_id", metavar="ID", help="The run's id; else one is drawn.")
+@click.option(
+    "--input", "inputs", multiple=True, type=TEXT, metavar="NAME=VALUE", help="An input of the plan. May be repeated."
+)
+@click.option("--run", "run_id", type=TEXT, metavar="ID", help="The run's id; else one is drawn.")
 @click.option("--resume", "is_resumed", is_flag=True, help="Go on with its newest run that has not ended.")
 @_DETACH
 @_WAIT
@@ -78,9 +81,11 @@ def run(context: click.Context, /, what: str, mode: str, inputs: tuple[str, ...]
 
 
 @click.command(short_help="Go on with a run that waits or was interrupted.")
-@click.argument("run_id", metavar="RUN")
-@click.option("--delivered", metavar="STEP", help="Say that this step, of which nobody knows, was done.")
-@click.option("--resend", metavar="STEP", help="Say that this step, of which nobody knows, is to be done again.")
+@click.argument("run_id", type=TEXT, metavar="RUN")
+@click.option("--delivered", type=TEXT, metavar="STEP", help="Say that this step, of which nobody knows, was done.")
+@click.option(
+    "--resend", type=TEXT, metavar="STEP", help="Say that this step, of which nobody knows, is to be done again."
+)
 @_DETACH
 @_WAIT
 @_SAME_ROOT
@@ -125,8 +130,8 @@ def resume(
 
 
 @click.command(short_help="End a run before its next step.")
-@click.argument("run_id", metavar="RUN")
-@click.option("--reason", default="", metavar="TEXT", help="Why; it is recorded.")
+@click.argument("run_id", type=TEXT, metavar="RUN")
+@click.option("--reason", default="", type=TEXT, metavar="TEXT", help="Why; it is recorded.")
 @_SAME_ROOT
 @_PACKS
 @_CONFIG

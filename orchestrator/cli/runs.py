@@ -5,13 +5,14 @@ import sys
 
 import click
 
+from orchestrator.cli.text import TEXT
 from orchestrator.settings import Settings
 
 _USUAL = 20
 
 
 @click.command(short_help="Show runs, their phases, and what they wait for.")
-@click.argument("name", metavar="[RUN|JOB|PLAN]", required=False)
+@click.argument("name", type=TEXT, metavar="[RUN|JOB|PLAN]", required=False)
 @click.option(
     "-n", "--number", type=click.IntRange(min=0), default=_USUAL, show_default=True, help="How many; 0 for all."
 )

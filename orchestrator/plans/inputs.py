@@ -52,7 +52,7 @@ def _typed(name: str, wanted: Input, text: str) -> Any:  # noqa: ANN401  # JSON
 
 def _converted(name: str, wanted: Input, text: str) -> Any:  # noqa: ANN401  # JSON
     if wanted.type == "text":
-        return text
+        return _recordable(name, text)
     if wanted.type == "boolean":
         if text in {"true", "false"}:
             return text == "true"
@@ -68,6 +68,14 @@ def _converted(name: str, wanted: Input, text: str) -> Any:  # noqa: ANN401  # J
     if told := strictjson.value_problems(value):
         raise UsageError(f"the input {name}: {told[0]}")
     return value
+
+
+def _recordable(name: str, text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"the input {name} is {shown(ascii(text))}; expected text in UTF-8") from error
+    return text
 
 
 def is_of_type(value: object, kind: str) -> bool:

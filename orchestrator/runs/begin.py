@@ -45,13 +45,16 @@ def begin(
     repository and the delegation: trigger, contributors.
 
     Raises:
-        UsageError: a run of that id exists, the folder is not there, or plan or inputs hold a secret.
+        UsageError: a run of that id exists, the folder is not there, a path is no UTF-8, or plan or inputs hold a
+            secret.
         PackError: a run pack cannot be read.
         LedgerError: it cannot be recorded.
     """
     if mode not in MODES:
         raise UsageError(f"the mode {shown(mode)}; expected {' or '.join(MODES)}", advice="--mode automated")
     paths = tuple(dict.fromkeys((*settings.run_packs, *run_packs)))
+    folder = str(real_root(root))
+    _must_be_recordable({"plan's file": [plan.source], "run's folder": [folder], "run pack": paths})
     repository = (run.repository or settings.repository or "").lower()
     payload = {
         "kind": kind,
@@ -60,7 +63,7 @@ def begin(
         "plan_digest": plan.digest,
         "inputs": dict(inputs),
         "mode": mode,
-        "root": str(real_root(root)),
+        "root": folder,
         "run_packs": [pack_of(path) for path in paths],
         "subject": run.subject,
         "delegation": list(settings.delegation),
@@ -78,6 +81,17 @@ def begin(
     draft = Draft("orch.run.started", run_id, run.subject, payload, repository=repository, traceparent=run.traceparent)
     _start(ledger, draft)
     return run_id
+
+
+def _must_be_recordable(paths: Mapping[str, Sequence[str]]) -> None:
+    for what, path in ((what, path) for what, each in paths.items() for path in each):
+        try:
+            path.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                f"the {what} has the path {shown(path)}, which is no UTF-8; expected one in UTF-8, as it is recorded",
+                advice="rename it, or name another one",
+            ) from error
 
 
 def _start(ledger: Ledger, draft: Draft) -> None:

@@ -117,15 +117,24 @@ def carry_out(settings: Settings, run: str | Begin, manner: Manner, sight: Sight
 def cancel(settings: Settings, run_id: str, manner: Manner, reason: str) -> str:
     """Return the state of a run that is to end: whoever carries it out ends it, and where nobody does, this process.
 
+    A run without phases, of `orch act` or `orch evaluate`, ends at once.
+
     Raises:
         UsageError: there is no such run, or it has ended.
+        OrchError: it cannot be gone on with here; that it is to end is recorded, and said so.
     """
     with open_ledger(settings.ledger, must_exist=True) as ledger:
         state = walk.cancel(ledger, run_id, manner.by, reason)
+    if state != "cancelling":
+        return state  # of `orch act` or `orch evaluate`: it has no phases, and has ended
     try:
         return carry_out(settings, run_id, manner, Sight()).state
     except BusyError:
         return state
+    except OrchError as error:
+        further = f"that the run {run_id} is to end is recorded: whoever goes on with it ends it"
+        error.advice = f"{error.advice}; {further}" if error.advice else further
+        raise
 
 
 def _begun(engine: Engine, ledger: Ledger, begin: Begin) -> str:

@@ -20,6 +20,8 @@ from orchestrator.runs.begin import begin
 from orchestrator.runs.dry import Rehearsal, rehearse
 from orchestrator.settings import Settings
 
+_OPENED = ("/dev/", "/proc/")
+"""Below these lies what is open already, such as /dev/stdin; whoever reads it judges it."""
 _KEY_CHARS = 8
 """So much of a key tells which is meant."""
 _GOING = """SELECT id, plan_digest FROM runs WHERE name = ? AND state IN ('running', 'waiting', 'cancelling')
@@ -75,6 +77,8 @@ def source_of(asked: Asked, settings: Settings) -> Source:
         PackError: the plan is wrong.
     """
     file = Path(asked.what)
+    if not jobs.is_job(settings, asked.what):
+        _must_be_readable(asked.what)
     if file.is_file() or not jobs.is_job(settings, asked.what):
         if not file.is_file() and not file.suffix and "/" not in asked.what:
             jobs.named(settings, asked.what)  # says which jobs there are
@@ -83,6 +87,30 @@ def source_of(asked: Asked, settings: Settings) -> Source:
         return Source(read_plan(file), "plan", _folder(asked.root or here()))
     cwd = jobs.named(settings, asked.what).cwd
     return Source(jobs.plan_of(settings, asked.what), "job", _folder(asked.root or (Path(cwd) if cwd else here())))
+
+
+def _must_be_readable(what: str) -> None:
+    """Refuse what is no plan's file for a reason that can be told.
+
+    Raises:
+        UsageError: it is empty, `-`, a folder, or a pipe, device or socket that was not handed over open.
+    """
+    expected, path = "expected the file of a plan, or a job's name", Path(what)
+    if what in {"", "-"}:
+        seen = "an empty name" if not what else "`-` is standard input, which `orch run` does not read"
+        advice = "`orch jobs` lists the jobs" if not what else "write the plan to a file, and name that"
+        raise UsageError(f"{seen}; {expected}", advice=advice)
+    try:
+        is_folder, is_special = path.is_dir(), path.exists() and not path.is_file()
+    except OSError as error:
+        raise UsageError(f"cannot read {shown(what)}: {error.strerror}; {expected}") from error
+    if is_folder:
+        raise UsageError(f"{shown(what)} is a folder; {expected}", advice="name the plan's file in it")
+    if is_special and not what.startswith(_OPENED):
+        raise UsageError(
+            f"{shown(what)} is a pipe, a device or a socket; {expected}",
+            advice="write the plan to a file, and name that",
+        )
 
 
 def prepared(source: Source, asked: Asked, settings: Settings) -> Callable[[Ledger], str]:

@@ -66,11 +66,12 @@ def begin_first(engine: Engine, ledger: Ledger, run_id: str) -> None:
 def take_up(engine: Engine, ledger: Ledger, run_id: str, *, by: str) -> None:
     """Go on with a run in this process: what is queued is moved here, what waits becomes due, what was left is redone.
 
-    Of a run that ended before all was told of it the rest is told.
+    Of a run that ended before all was told of it the rest is told. A run that cannot be opened here is left to others.
 
     Raises:
-        UsageError: the run has ended.
+        UsageError: the run has ended, or its folder is not there.
         BusyError: another process is carrying it out.
+        LedgerError, PackError, DecisionError: it cannot be opened here.
     """
     Reaper(engine).sweep()
     if _standing(ledger, run_id).has_ended and is_untold(ledger, run_id, engine.options.root):
@@ -81,7 +82,7 @@ def take_up(engine: Engine, ledger: Ledger, run_id: str, *, by: str) -> None:
         now, work = _standing(ledger, run_id), engine.active(run_id)  # in this order: phases follow their segment
         _must_be_free(engine, run_id, work)
         if work:
-            engine.claim(run_id)
+            _claim(engine, ledger, run_id)
         if not now.is_at_work:
             begin_segment(engine, ledger, run_id, by=by)
             return
@@ -92,6 +93,13 @@ def take_up(engine: Engine, ledger: Ledger, run_id: str, *, by: str) -> None:
             return
         before = now
         time.sleep(_HANDED_OUT_S)
+
+
+def _claim(engine: Engine, ledger: Ledger, run_id: str) -> None:
+    """Move what is queued of a run to this process's queue, if it can be carried out here; else nothing is moved."""
+    if engine.options.queue is not None:  # else it goes to the workers, who may have its folder
+        open_context(engine.settings, run_id, ledger=ledger, lease=engine.lease, root=engine.options.root)
+    engine.claim(run_id)
 
 
 def _must_be_free(engine: Engine, run_id: str, work: Sequence[Work]) -> None:

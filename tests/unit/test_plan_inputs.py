@@ -48,6 +48,7 @@ def test_inputs_are_typed_and_defaults_filled_in(given: dict[str, str], expected
         ({"env": "dev", "n": "9007199254740993"}, "expected a number from"),
         ({"env": "dev", "x": "NaN"}, "expected a number"),
         ({"env": "dev", "yes": "yes"}, "the input yes is `yes`; expected true or false"),
+        ({"env": "\udcff"}, "expected text in UTF-8"),
         ({"env": "dev", "j": "{"}, "the input j:1:2"),
         ({"env": "dev", "j": '{"a": 1, "a": 2}'}, "stands twice"),
     ],
