@@ -209,5 +209,7 @@ def _estimates(given: tuple[str, ...]) -> Mapping[str, int]:
         if not found or not meter or meter in amounts:
             expected = "each meter once, with an amount"
             raise UsageError(f"--estimate is {shown(text)}; expected {expected}", advice="--estimate usd=0.50")
+        if problem := run_problem(meter):
+            raise UsageError(f"--estimate names the meter {shown(meter)}; expected {problem}")
         amounts[meter] = micro(number, f"--estimate {meter}")
     return amounts

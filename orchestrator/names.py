@@ -69,11 +69,16 @@ def path_problem(path: str) -> str:
     """Judge a file's path: relative, normal, POSIX, UTF-8."""
     parts = path.split("/")
     is_normal = "" not in parts and "." not in parts and ".." not in parts and "\0" not in path
-    if not is_normal or not (path.isascii() or re.search(_SURROGATE, path) is None):
+    if not is_normal or not is_text(path):
         return "a relative path without empty, `.` or `..` parts, NUL or lone surrogates, such as `src/a.py`"
     if len(path) > MAX_PATH_BYTES // 4 and len(path.encode()) > MAX_PATH_BYTES:
         return f"a path of at most {MAX_PATH_BYTES} bytes"
     return ""
+
+
+def is_text(value: str) -> bool:
+    """Return whether a text has a form in UTF-8: bytes that have none arrive as lone surrogates."""
+    return value.isascii() or re.search(_SURROGATE, value) is None
 
 
 def run_problem(name: str) -> str:

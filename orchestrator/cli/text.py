@@ -3,9 +3,7 @@
 import click
 
 from orchestrator.errors import UsageError
-from orchestrator.names import shown
-
-_LONE = range(0xD800, 0xE000)
+from orchestrator.names import is_text, shown
 
 
 class Text(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -19,7 +17,7 @@ class Text(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         Raises:
             UsageError: it is no UTF-8.
         """
-        if not value.isascii() and any(ord(one) in _LONE for one in value):
+        if not is_text(value):
             raise UsageError(
                 f"{_called(param)} is {shown(value)}, which is no UTF-8; expected text in UTF-8",
                 advice="write it in UTF-8; `locale` says what this terminal sends",

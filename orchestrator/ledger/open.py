@@ -9,6 +9,7 @@ from orchestrator import place
 from orchestrator.errors import DecisionError, LedgerError, UsageError
 from orchestrator.ledger.mask import Mask
 from orchestrator.ledger.store import Ledger
+from orchestrator.names import is_text
 
 _ID_CHARS = 32
 
@@ -42,6 +43,8 @@ def open_ledger(
     environ = os.environ if environ is None else environ
     mask = Mask.of({**environ, "ORCH_LEDGER": named or ""})  # a password in it is a secret, whoever named it
     opener: Callable[..., Ledger]
+    if named and is_url(named) and not is_text(named):
+        raise UsageError("the ledger's URL is no UTF-8", advice="encode what is not ASCII in it: %C3%A9 for é")
     if named and named.startswith(("postgresql://", "postgres://")):
         from orchestrator.ledger.postgres import open_postgres as opener
 

@@ -373,6 +373,7 @@ def test_a_secret_is_in_no_record_and_no_answer(world: World) -> None:
         (("act", "post_note", "--adapter", "post", "--timeout", "0"), "--timeout is 0 s"),
         (("act", "post_note", "--adapter", "post", "--key", "../x"), "--key is '../x'"),
         (("act", "post_note", "--adapter", "post", "--estimate", "usd"), "--estimate is 'usd'"),
+        (("act", "post_note", "--adapter", "post", "--estimate", "u\x1b=1"), "--estimate names the meter 'u\\x1b'"),
         (("act", "post_note", "--adapter", "post", "--root", "nowhere"), "there is no folder"),
     ],
 )

@@ -374,3 +374,8 @@ def test_a_dump_restores_to_a_ledger_that_verifies(postgres: Server, postgres_le
         assert heads.sign(ledger).size == 11 + 1  # the ledger's own first event
         report = verify(ledger, Options(remembers=False))
         assert (report.state, report.findings, report.doubts) == (State.VERIFIED, (), ())
+
+
+def test_a_url_that_is_no_text_is_refused() -> None:
+    with pytest.raises(UsageError, match="no UTF-8"):
+        open_ledger("postgresql://owner:\udcff@127.0.0.1/orch")
