@@ -192,18 +192,8 @@ def _said(digest: str, policy: Mapping[str, Any], warnings: Iterable[str]) -> di
     }
 
 
-def compiled_bundle(pack_set: "PackSet") -> tuple[bytes, str, dict[str, Any]]:
-    """Return a pack set's bundle, policy digest and `data.policy`, once the engine accepted its patterns and modules.
-
-    Raises:
-        PackError: the engine does not accept a pattern or a module.
-    """
-    from orchestrator.compile import compile_packs
-
-    return _checked(compile_packs(pack_set))
-
-
 def _checked(compiled: "Compiled") -> tuple[bytes, str, dict[str, Any]]:
+    """Return the bundle, the policy digest and `data.policy`, once the engine accepted patterns and modules."""
     from orchestrator import opa
     from orchestrator.bundle import build
 

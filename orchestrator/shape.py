@@ -179,7 +179,6 @@ Actions = Annotated[
     AfterValidator(_alone),
     OneOrMore(),
 ]
-ListName = Annotated[str, Field(pattern=NAME)]
 PointName = Literal["ci", "tick", "agent", "run", "api"]
 ModeName = Literal["warn", "enforce"]
 OutcomeName = Literal["allow", "deny", "pending"]
