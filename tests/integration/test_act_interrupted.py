@@ -15,6 +15,8 @@ from command_line import HEAD, Place, clean, command, place_in
 PATIENCE_S = 30.0
 SPOIL = "import sqlite3; sqlite3.connect('{}').executescript('ALTER TABLE actions RENAME TO hidden')"
 """A program after which the ledger cannot take anything up."""
+START = "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+"""A program that begins another one, which hears of a hangup even where these tests run under `nohup`."""
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 @contextmanager
 def acting(place: Place, *argv: str) -> Iterator["subprocess.Popen[str]"]:
     with subprocess.Popen(  # our own command
-        [*command(), "act", "run_command", "--arg", f"argv:={json.dumps(argv)}"],
+        [sys.executable, "-c", START, *command(), "act", "run_command", "--arg", f"argv:={json.dumps(argv)}"],
         cwd=place.folder / "work",
         env=place.environ,
         stdout=subprocess.PIPE,

@@ -356,9 +356,10 @@ def test_another_key_another_ledger_and_a_mistyped_key_are_refused(sqlite_ledger
         append_all(other, [Draft("orch.test", "r", "user:a")])
         others = exported(other, tmp_path / "other.tar")
 
+    mistyped = "B" if done.key.endswith("A") else "A"
     assert offline.check(tmp_path / "x.tar", others.key).exit_code == 1
     assert offline.check(tmp_path / "x.tar", done.key, others.head.note).exit_code == 6
-    assert offline.check(tmp_path / "x.tar", done.key[:-1] + "A").exit_code == 6
+    assert offline.check(tmp_path / "x.tar", done.key[:-1] + mistyped).exit_code == 6
     assert offline.check(tmp_path / "x.tar", "nonsense").exit_code == 6
 
 
