@@ -21,7 +21,6 @@ _MAX_RUN = 100
 _NOT_IN_A_BRANCH = (  # patterns are compiled when they are needed: most commands never do
     "[\x00-\x20\x7f-\x9f~^:?*\\[\\\\\ud800-\udfff]|\\.\\.|@\\{|//|/\\.|\\.lock(?:/|\\Z)|\\.\\Z|/\\Z"
 )
-_SURROGATE = "[\ud800-\udfff]"
 _CONTROL = "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 _TOOL = "[^:\\s\x00-\x1f\x7f-\x9f\ud800-\udfff]+(?::[^:\\s\x00-\x1f\x7f-\x9f\ud800-\udfff]+)+"
 
@@ -78,7 +77,13 @@ def path_problem(path: str) -> str:
 
 def is_text(value: str) -> bool:
     """Return whether a text has a form in UTF-8: bytes that have none arrive as lone surrogates."""
-    return value.isascii() or re.search(_SURROGATE, value) is None
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def run_problem(name: str) -> str:

@@ -10,7 +10,7 @@ from typing import BinaryIO, NoReturn
 
 from orchestrator.digest import MAX_INTEGER
 from orchestrator.errors import UsageError
-from orchestrator.names import shown
+from orchestrator.names import is_text, shown
 
 MAX_BYTES = 64 * 1024 * 1024
 """No document and no line may be longer."""
@@ -231,18 +231,7 @@ def _are_texts(texts: list[str]) -> bool:
     except TypeError:
         return False
     is_short = len(joined) <= MAX_TEXT or max(map(len, texts)) <= MAX_TEXT
-    return is_short and "\0" not in joined and _is_writable(joined)
-
-
-def _is_writable(text: str) -> bool:
-    """Say whether a text has a form in UTF-8: no lone surrogates."""
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return is_short and "\0" not in joined and is_text(joined)
 
 
 def _value_problems(root: object, skipped: object, most: int) -> list[str]:
@@ -286,7 +275,7 @@ def _objection(value: object) -> str:
     kind = type(value)
     if kind is str:
         text: str = value  # type: ignore[assignment]  # kind is str
-        is_fine = len(text) <= MAX_TEXT and "\0" not in text and _is_writable(text)
+        is_fine = len(text) <= MAX_TEXT and "\0" not in text and is_text(text)
         return "" if is_fine else f"a text without NUL or lone surrogates, of at most {MAX_TEXT:,} characters"
     if value is None or kind is bool or kind is dict or kind is list:
         return ""

@@ -27,7 +27,7 @@ from orchestrator.errors import AdapterError, OrchError, UsageError
 from orchestrator.judge import contributors
 from orchestrator.ledger import artifacts
 from orchestrator.ledger.store import Ledger
-from orchestrator.names import id_problem, shown
+from orchestrator.names import id_problem, is_text, shown
 from orchestrator.opening import Opening, is_opening
 from orchestrator.order import Order
 from orchestrator.record import Run
@@ -87,14 +87,14 @@ def refuse_unwritable(order: Order) -> None:
     seen: set[int] = set()
     while left:
         where, value = left.pop()
-        if isinstance(value, str) and not _is_utf8(value):
+        if isinstance(value, str) and not is_text(value):
             raise UsageError(f"the parameter {where} of {shown(order.action)} is {shown(value)}; expected UTF-8 text")
         if not isinstance(value, Mapping | list | tuple) or id(value) in seen:
             continue
         seen.add(id(value))
         if isinstance(value, Mapping):
             for name in value:
-                if isinstance(name, str) and not _is_utf8(name):
+                if isinstance(name, str) and not is_text(name):
                     what = f"the parameter {where}" if where else "an order"
                     raise UsageError(f"{what} of {shown(order.action)} names {shown(name)}; expected UTF-8 text")
             left += [(f"{where}.{name}" if where else str(name), one) for name, one in value.items()]
@@ -208,7 +208,7 @@ def _sound(prepared: Any) -> Prepared | None:  # noqa: ANN401  # whatever somebo
     has_form = has_form and isinstance(one.effect, Effect) and isinstance(one.is_replayable, bool)
     if not has_form or not isinstance(one.resource.get("properties", {}), Mapping):
         return None
-    if not isinstance(one.targets, list | tuple) or not one.targets or not all(map(_is_text, one.targets)):
+    if not isinstance(one.targets, list | tuple) or not one.targets or not all(map(_is_target, one.targets)):
         return None
     return prepared._replace(targets=tuple(dict.fromkeys(one.targets)))
 
@@ -219,20 +219,11 @@ def _usable(error: AdapterError) -> AdapterError:
     return error if is_usable else failure(str(error), advice=error.advice)
 
 
-def _is_text(value: object) -> bool:
+def _is_target(value: object) -> bool:
     """Return whether a value is a text that can be written down."""
     if not isinstance(value, str):
         return False
     return not value or not id_problem(value)
-
-
-def _is_utf8(text: str) -> bool:
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            return False
-    return True
 
 
 def _facts(prepared: Prepared, root: Path, roster: Mapping[str, Any]) -> dict[str, Any]:

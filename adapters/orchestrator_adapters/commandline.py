@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from orchestrator import beneath
 from orchestrator.errors import UsageError
-from orchestrator.names import shown
+from orchestrator.names import is_text, shown
 from orchestrator.secret import references
 from orchestrator.words import near_miss
 
@@ -61,17 +61,9 @@ def _word(value: object, where: str) -> str:
         return str(value)
     if not isinstance(value, str):
         raise UsageError(f"run_command's {where} is {shown(value)}; expected a text")
-    if "\0" in value or not _is_writable(value):
+    if "\0" in value or not is_text(value):
         raise UsageError(f"run_command's {where} is {shown(value)}; expected a text without NUL or lone surrogates")
     return value
-
-
-def _is_writable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _cwd(value: object) -> tuple[str, ...]:

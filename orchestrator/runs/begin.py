@@ -12,7 +12,7 @@ from orchestrator.ledger.append import append
 from orchestrator.ledger.event import Draft
 from orchestrator.ledger.mask import Mask
 from orchestrator.ledger.store import Connection, Ledger
-from orchestrator.names import shown
+from orchestrator.names import is_text, shown
 from orchestrator.plans.model import Plan
 from orchestrator.runs.journal import GOES_ON, payload_of
 from orchestrator.settings import Settings
@@ -85,13 +85,11 @@ def begin(
 
 def _must_be_recordable(paths: Mapping[str, Sequence[str]]) -> None:
     for what, path in ((what, path) for what, each in paths.items() for path in each):
-        try:
-            path.encode()
-        except UnicodeEncodeError as error:
+        if not is_text(path):
             raise UsageError(
                 f"the {what} has the path {shown(path)}, which is no UTF-8; expected one in UTF-8, as it is recorded",
                 advice="rename it, or name another one",
-            ) from error
+            )
 
 
 def _start(ledger: Ledger, draft: Draft) -> None:

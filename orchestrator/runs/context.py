@@ -36,16 +36,11 @@ class RunContext(NamedTuple):
     lease: Lease
     segment: int
     """The number of the segment when this was opened."""
-    open_executor: Callable[[], Executor]
-    """Gives `executor`; opened when it is needed first."""
+    executor: Executor
+    """Who carries the orders out."""
     open_gate: Callable[[], Executor]
-    """Gives `gate`, likewise."""
+    """Gives `gate`; opened when it is needed first."""
     journal: Journal
-
-    @property
-    def executor(self) -> Executor:
-        """Who carries the orders out. Raises as `open_context`."""
-        return self.open_executor()
 
     @property
     def gate(self) -> Executor:
@@ -82,27 +77,6 @@ def open_context(
         DecisionError: there is no engine to trust.
         LedgerError: what is recorded of it is erased, or does not fit together.
     """
-    context = known_context(settings, run_id, ledger=ledger, lease=lease, root=root, may_have_ended=may_have_ended)
-    context = context._replace(root=real_root(context.root))
-    ledger = context.executor.ledger or ledger  # its mask knows the operator's secrets
-    return context._replace(ledger=ledger, journal=context.journal._replace(ledger=ledger))
-
-
-def known_context(
-    settings: Settings,
-    run_id: str,
-    *,
-    ledger: Ledger,
-    lease: Lease,
-    root: Path | None = None,
-    may_have_ended: bool = False,
-) -> RunContext:
-    """Return what `open_context` does, of a run that perhaps cannot be carried out here: its executor says why then.
-
-    Raises:
-        UsageError: there is no such run, or it is no plan's.
-        LedgerError: what is recorded of it is erased, or does not fit together.
-    """
     said = started(ledger, run_id)
     plan = _plan(ledger, run_id, said)
     run = record.Run(
@@ -115,14 +89,16 @@ def known_context(
         may_have_ended=may_have_ended,
     )
     settings = settings._replace(run_packs=(), delegation=tuple(said["delegation"]), repository=run.repository)
-    place = root or Path(said["root"])
+    place = real_root(root or Path(said["root"]))
     packs = tuple(said["run_packs"])
 
     def opened(packs: Sequence[Mapping[str, str]]) -> Executor:
         return Executor.open(
-            settings, run, root=real_root(place), ledger=ledger, lease=lease, facts=said["facts"], run_packs=packs
+            settings, run, root=place, ledger=ledger, lease=lease, facts=said["facts"], run_packs=packs
         )
 
+    executor = opened(packs)
+    ledger = executor.ledger or ledger  # its mask knows the operator's secrets
     journal = Journal(ledger, lease, run_id, run.subject, run.repository or "", tuple(one.id for one in plan.phases))
     return RunContext(
         run_id=run_id,
@@ -135,7 +111,7 @@ def known_context(
         ledger=ledger,
         lease=lease,
         segment=journal.standing().segment,
-        open_executor=cache(lambda: opened(packs)),
+        executor=executor,
         open_gate=cache(lambda: opened((*packs, gate_pack(plan.approvals)))),
         journal=journal,
     )
