@@ -52,6 +52,8 @@ class Judge:
         self._settings, self._root, self.facts = settings, root, facts
         self._texts = [(one["name"], one["text"].encode()) for one in run_packs]
         self.run = run
+        self.now_ns: int | None = None
+        """The time of every decision, nanoseconds since 1970; None reads the clock."""
         self._base: tuple[object, str | None] = (None, None)
         self._known: tuple[object, str] = (None, "")
         self._glance = self._glanced()
@@ -101,7 +103,7 @@ class Judge:
         known = None if recorder is None else partial(_known, recorder, also)
         question = Question(asked, _joined(own, self.facts, facts or {}), known=known)
         point = self._settings.point or Point.RUN
-        return next(iter(self.policy.decide_many([question], Circumstances(point=point))))
+        return next(iter(self.policy.decide_many([question], Circumstances(point=point, now_ns=self.now_ns))))
 
     def recorder(self, ledger: Ledger, chain: str | None = None) -> Recorder:
         """Return what records decisions of this policy, in a chain of its own where one is named.
