@@ -241,11 +241,53 @@ def _phases() -> list[Draft]:
     ]
 
 
+def _countdown() -> list[Draft]:
+    """Return a countdown: codes, a deadline, a tick with a stage, guesses, a renewal, and what an operator can do."""
+    at, later = "2026-11-21T05:00:00Z", "2026-11-22T05:00:00.000000007Z"
+
+    def about(kind: str, **said: object) -> Draft:
+        return _said(f"escalation.{kind}", {"name": "calm", **said}, run="escalation:calm", actor="user:ann")
+
+    def code(name: str) -> dict[str, str]:
+        return {"id": f"code-{name}", "salt": "5a" * 16, "hash": "c0" * 32, "seal": ""}
+
+    def began(cycle: int, **said: object) -> Draft:
+        more = {"run_id": f"calm-c{cycle}", "mode": "countdown", "stage": "ok", "deadline": later, "at": at}
+        return about("began", cycle=cycle, **more, is_armed=True, by="user:ann", **said)
+
+    order: dict[str, object] = {
+        "name": "remind/mail",
+        "action": "send_message",
+        "parameters": {"channel": "mail", "body": CANARY},
+    }
+    order |= {"adapter": None, "on_unknown": "hold", "timeout_s": 300.0}
+    entered = {"cycle": 1, "run_id": "calm-c1", "stage": "remind", "from": "ok", "at": at, "evaluation_id": ""}
+    return [
+        about("codes", codes=[code("old")]),
+        about("codes", codes=[code("main"), code("spare")]),
+        began(1, why="set_deadline"),
+        about("deadline", deadline=later, why="trigger", by="user:ann", is_triggered=True),
+        about("disarmed", by="user:ann"),
+        about("armed", deadline=later, by="user:ann"),
+        about("ticking", executor="host-1", tick=1, now=at),
+        about("stage", **entered, orders=[order], plan_run_id="calm-c1-remind"),
+        about("refused", what="clock", detail="it was set back"),
+        about("ticked", tick=1, now=at, boot="b0", boot_us=7, stage="remind", target="remind", owed=["remind/mail"], heartbeat="delivered", executor="host-1"),
+        *(about("attempt", source=one, at=at, is_locked=False) for one in ("tty", "tty", "10.0.0.1")),
+        about("attempt", source="tty", at=later, is_locked=True),
+        about("wrong", source="tty", failures=2, locked_until=later),
+        about("wrong", source="10.0.0.1", failures=1, locked_until=""),
+        began(2, why="renew", code_id="code-spare", is_main=False, source="10.0.0.1", counter=4, seal=""),
+    ]  # fmt: skip
+
+
 def record(ledger: Ledger) -> list[Event]:
     """Append one event of every type but the ledger's own two, and return them."""
     begun = append_all(ledger, _beginning())
     asked = append_all(ledger, [_decided("pending", cause_id=begun[2].id)])[0]
-    rest = append_all(ledger, [*_approval(asked), *_proof(asked), *_money(asked), *_acts(asked), *_phases()])
+    rest = append_all(
+        ledger, [*_approval(asked), *_proof(asked), *_money(asked), *_acts(asked), *_phases(), *_countdown()]
+    )
     alone = Draft("orch.decision", "adhoc:1", "user:ann", decision("allow"), subject="acme/app", repository="acme/app", action="comment", outcome="allow")  # fmt: skip
     more = append_all(ledger, [alone, _said("run.ended", {"state": "done", "reason": CANARY})])
     return [*begun, asked, *rest, *more]

@@ -35,6 +35,9 @@ KEPT: dict[str, frozenset[str]] = {
             "signed_by",
         }
     ),
+    "orch.escalation.stage": frozenset(
+        {"name", "cycle", "run_id", "stage", "from", "at", "plan_run_id", "evaluation_id"}
+    ),
     **{
         f"orch.action.{verb}": frozenset({"key", "attempt", "error_class", "executor"})
         for verb in ("delivered", "permanent", "retryable", "unknown")

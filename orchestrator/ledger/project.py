@@ -13,6 +13,7 @@ Project = Callable[[Mapping[str, Any], Mapping[str, Any]], Iterator[Statement]]
 TABLES = (
     "erasures", "organizations", "repositories", "policies", "policy_packs", "runs", "requests", "votes", "artifacts",
     "evidence", "obligations", "budgets", "budget_alerts", "reservations", "reservation_counters", "actions", "phases",
+    "escalations", "escalation_orders", "escalation_plans", "renewal_codes", "renewal_attempts",
 )  # fmt: skip
 """Every projection, in the order they are emptied and made again."""
 
@@ -82,6 +83,12 @@ def _actions() -> Project:
     return project
 
 
+def _escalations() -> Project:
+    from orchestrator.ledger.project_escalations import project
+
+    return project
+
+
 _FAMILIES: dict[str, Callable[[], Project]] = {
     "ledger": lambda: _ledger,
     "policy": lambda: _policy,
@@ -93,5 +100,6 @@ _FAMILIES: dict[str, Callable[[], Project]] = {
     "obligation": _evidence,
     "budget": _budgets,
     "action": _actions,
+    "escalation": _escalations,
 }
 """The word after `orch.` in a type to what projects it; imported only when such an event comes."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, Self
 
 from orchestrator.ledger.mask import Mask
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """The number of the newest SQL file; a ledger with a higher one was written by a newer orch."""
 
 

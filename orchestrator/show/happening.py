@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.choices import MICRO
 from orchestrator.ledger.event import Event
-from orchestrator.show import execution, wording
+from orchestrator.show import countdown, execution, wording
 from orchestrator.show.told import Happening
 from orchestrator.show.told import mapping as _object
 from orchestrator.show.told import mappings as _objects
@@ -237,4 +237,5 @@ _TELLERS: dict[str, Callable[[Event, dict[str, Any]], Happening]] = {
     "orch.budget.warned": _alert,
     "orch.budget.exceeded": _alert,
     **execution.TELLERS,
+    **countdown.TELLERS,
 }

@@ -125,6 +125,8 @@ def run_name(event: Event) -> str:
             return "outside of a run"
         case "request":
             return f"approval request {rest}"
+        case "escalation":
+            return f"escalation {rest}"
         case "evidence":
             return f"evidence of {rest}" if rest else "evidence"
     return f"run {chain}"

@@ -8,6 +8,7 @@ from orchestrator.ledger.event import Event
 from orchestrator.ledger.read import Around
 from orchestrator.show import escape
 from orchestrator.show.timeline import Page, ago, event_lines, run_name, wrapped
+from orchestrator.show.timeline_json import decision_digest
 from orchestrator.vote import claims_of
 
 _LABEL_WIDTH = 15
@@ -36,6 +37,8 @@ def _lines(event: Event, around: Around, page: Page) -> Iterator[str]:
     yield from _labelled("leaf", "none yet: no tree head covers it" if event.leaf is None else f"{event.leaf:,}", page)
     for name, value in event.fields.items():
         yield from _labelled(name, str(value), page)
+    if digest := decision_digest(event):
+        yield from _labelled("decision digest", digest, page)
     yield from ("", page.paint("bold", "payload"))
     yield from _payload(event, around, page)
     if neighbours := list(_neighbours(around, page)):

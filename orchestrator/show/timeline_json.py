@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any, TextIO
 
+from orchestrator.decision import digest_of
 from orchestrator.ledger.event import Event
 from orchestrator.show import escape
 
@@ -28,8 +29,22 @@ def write(events: Iterable[Event], out: TextIO, output: str) -> int:
 
 
 def whole(event: Event) -> dict[str, Any]:
-    """Return an event as `orch` keeps it: leaf index (null: none yet), header, payload (null: none, or erased)."""
-    return {"index": event.leaf, "header": event.fields, "payload": event.payload}
+    """Return an event as `orch` keeps it: leaf index (null: none yet), header, payload (null: none, or erased).
+
+    Of a decision also `decision_digest`.
+    """
+    digest = decision_digest(event)
+    said = {"index": event.leaf, "header": event.fields, "payload": event.payload}
+    return {**said, "decision_digest": digest} if digest else said
+
+
+def decision_digest(event: Event) -> str:
+    """Return the digest of the decision that an event records; "" of any other event, or where it was erased."""
+    said = (event.payload or {}).get("decision") if event.fields.get("type") == "orch.decision" else None
+    try:
+        return digest_of(said) if isinstance(said, dict) else ""
+    except ValueError:  # damaged, which `orch ledger verify` tells
+        return ""
 
 
 def cloud_event(event: Event) -> dict[str, Any]:

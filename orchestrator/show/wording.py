@@ -124,6 +124,9 @@ def obligation_text(owed: Obligation) -> str:
             text = f"evidence: {kind}" + ("" if owed.status == "met" else missing)
         case "budget":
             text = _budget_text(properties)
+        case "stage" if "why" in properties:
+            name, at = owed.id.partition(":")[2], properties.get("at") or "unknown"
+            text = f"stage of {name}: by the clock {properties.get('stage') or 'unknown'}, now {at}"
         case "stage":
             text = f"stage: {properties.get('stage', '?')} or later, now {properties.get('at') or 'unknown'}"
         case _:

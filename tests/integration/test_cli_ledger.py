@@ -224,7 +224,7 @@ def test_what_is_to_be_kept_is_said_to_be(place: Place) -> None:
     signed = place.orch("ledger", "heads", "sign")
     copied = place.orch("ledger", "backup", "copy")
 
-    assert clean(signed).startswith("signed a head of 4")
+    assert clean(signed).startswith("signed a head of 60 events")
     assert "keep this head elsewhere" in clean(copied)
 
 

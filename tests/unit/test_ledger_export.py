@@ -103,7 +103,7 @@ def test_the_same_events_give_the_same_bytes(sqlite_ledger: Ledger, tmp_path: Pa
 
 
 def test_some_runs_come_with_proofs_that_they_are_in_the_tree(ledger: Ledger, tmp_path: Path) -> None:
-    appended = record(ledger)
+    appended = [one for one in record(ledger) if not one.fields["runid"].startswith("escalation:")]
     append_all(ledger, [Draft("orch.test", f"other-{number}", "user:a") for number in range(70)])
 
     done = exported(ledger, tmp_path / "x.tar", runs=(RUN, "adhoc:1", "other-3"))
@@ -282,7 +282,7 @@ def _twice(members: dict[str, bytes]) -> None:
 
 
 def _head_size(members: dict[str, bytes]) -> None:
-    members["head"] = members["head"].replace(b"\n43\n", b"\n42\n")
+    members["head"] = members["head"].replace(b"\n60\n", b"\n59\n")
 
 
 def _relabelled(members: dict[str, bytes]) -> None:
@@ -323,7 +323,7 @@ def test_whatever_is_changed_is_found(sqlite_ledger: Ledger, tmp_path: Path, cha
     change(members)
     report = offline.check(write(tmp_path / "y.tar", members), done.key)
 
-    assert done.head.size == 43
+    assert done.head.size == 60
     assert report.exit_code == 1, report
 
 

@@ -42,6 +42,18 @@ def older(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def second(tmp_path: Path) -> Path:
+    """A folder with a ledger of format 2: as it was before there were escalations."""
+    folder = tmp_path / "second"
+    spoiled_ledger.make(folder)
+    tables = ("escalations", "escalation_orders", "escalation_plans", "renewal_codes", "renewal_attempts")
+    spoiled_ledger.change(
+        folder, spoiled_ledger.sql(*(f"DROP TABLE {name}" for name in tables), "PRAGMA user_version=2")
+    )
+    return folder
+
+
 def version_of(folder: Path) -> int:
     with closing(sqlite3.connect(folder / "ledger.db")) as raw:
         return int(raw.execute("PRAGMA user_version").fetchone()[0])
@@ -62,6 +74,17 @@ def test_an_older_ledger_is_brought_up_to_date_by_whoever_writes(older: Path) ->
 
     assert version_of(older) == SCHEMA_VERSION
     assert str(report.state) == "verified", report
+
+
+def test_a_ledger_of_format_2_verifies_and_gets_the_tables_of_escalations(second: Path) -> None:
+    before = verify(str(second))
+    with open_ledger(str(second)) as ledger, ledger.store.reading() as connection:
+        began = connection.execute("SELECT count(*) FROM escalations")
+
+    after = verify(str(second))
+
+    assert (str(before.state), str(after.state), version_of(second)) == ("verified", "verified", SCHEMA_VERSION)
+    assert began == [(0,)]
 
 
 def test_several_at_once_bring_it_up_to_date_once(older: Path) -> None:
@@ -110,7 +133,8 @@ def test_an_older_ledger_on_a_server_is_brought_up_to_date_by_its_owner_alone(po
         raw.execute("GRANT USAGE ON SCHEMA orch TO writer")
         raw.execute("GRANT SELECT ON ALL TABLES IN SCHEMA orch TO writer")
         raw.execute("GRANT INSERT ON events TO writer")
-        for table in ("actions", "phases"):
+        newer = ("escalations", "escalation_orders", "escalation_plans", "renewal_codes", "renewal_attempts")
+        for table in ("actions", "phases", *newer):
             raw.execute(f"DROP TABLE {table}")
         for index in ("runs_of_state", "runs_of_name"):
             raw.execute(f"DROP INDEX {index}")
@@ -118,15 +142,18 @@ def test_an_older_ledger_on_a_server_is_brought_up_to_date_by_its_owner_alone(po
             raw.execute(f"ALTER TABLE runs DROP COLUMN {column}")
         raw.execute("UPDATE meta SET value = '1' WHERE name = 'format'")
 
-    with pytest.raises(LedgerError, match="has format 1, and this orch writes format 2") as failure:
+    with pytest.raises(LedgerError, match="has format 1, and this orch writes format 3") as failure:
         open_ledger(postgres.url(database))
     with open_ledger(postgres.url(database), as_owner=True) as ledger:
         report = verify(ledger)
     with psycopg.connect(postgres.url(database)) as raw:
-        said = "SELECT has_table_privilege('writer', 'orch.actions', 'INSERT')"
-        may_write = raw.execute(said).fetchone()
+        said = "SELECT has_table_privilege('writer', 'orch.{}', '{}')"
+        may = [
+            raw.execute(said.format("actions", "INSERT")).fetchone(),
+            raw.execute(said.format("escalations", "UPDATE")).fetchone(),
+        ]
 
     assert "orch ledger init" in failure.value.advice
     assert str(report.state) == "verified", report
-    assert may_write == (True,)
+    assert may == [(True,), (True,)]
     postgres.drop(database)

@@ -45,7 +45,7 @@ def test_the_newest_come_last_first(ledger: Ledger) -> None:
         ({"type": "bud"}, 0),
         ({"outcome": "pending"}, 1),
         ({"actor": "user:bob"}, 1),
-        ({"actor": "user:*"}, 3),
+        ({"actor": "user:*"}, 20),
         ({"repository": "ACME/app"}, 1),
         ({"repository": "acme/*", "action": "comment"}, 1),
         ({"run": "adhoc:1"}, 1),
@@ -69,7 +69,9 @@ def test_a_run_comes_with_its_approval_requests(ledger: Ledger) -> None:
 
     actual = found(ledger, run=RUN)
 
-    assert [one.id for one in appended if one.fields["runid"] != "adhoc:1"] == [one.id for one in actual]
+    assert [one.id for one in appended if one.fields["runid"] not in {"adhoc:1", "escalation:calm"}] == [
+        one.id for one in actual
+    ]
 
 
 def test_times_are_compared_to_the_nanosecond_whatever_the_length_of_their_fraction(ledger: Ledger) -> None:
