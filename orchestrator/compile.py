@@ -59,7 +59,8 @@ def compile_packs(pack_set: PackSet) -> Compiled:
         "waivers": waivers,
         "index": _index([(rule, pack) for _, rule, pack in rules]),
         "actions": _actions(),
-        "stages": [stage for pack in packs for stage in pack.declared_stages],
+        "stages": list(pack_set.stages) or [stage for pack in packs for stage in pack.declared_stages],
+        "escalations": {one.name: one.row for one in sorted(pack_set.escalations, key=lambda one: one.name)},
         "declared": sorted({action for pack in packs for action in pack.declared_actions}),
         "meters": sorted({meter for pack in packs for meter in pack.declared_meters}),
         "roster": {

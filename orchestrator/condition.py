@@ -22,6 +22,7 @@ FACTS = frozenset(
         "change_digest",
         "contributors",
         "delegation",
+        "escalation",
         "evidence",
         "point",
         "repository",

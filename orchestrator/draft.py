@@ -16,7 +16,7 @@ from orchestrator import bundle, place
 from orchestrator.compile import Compiled, compile_packs
 from orchestrator.errors import Exit, PackError, Problem, UsageError
 from orchestrator.link import empty, link
-from orchestrator.model import Default, Effect, Layer, Pack, PackSet, RosterEntry, Rule, Severity, Source
+from orchestrator.model import Default, Effect, EscalationRow, Layer, Pack, PackSet, RosterEntry, Rule, Severity, Source
 from orchestrator.module import read_module_file
 from orchestrator.opa import Complaint, Opa
 from orchestrator.pack import Loaded, TestCase, load_documents
@@ -24,6 +24,7 @@ from orchestrator.packfiles import SUFFIXES, File, read_files
 from orchestrator.policycase import REPOSITORY
 from orchestrator.settings import REPOSITORY_PACKS, Settings, repository_root
 from orchestrator.validate import validate
+from orchestrator.words import counted
 
 _TESTS = "tests"
 _STAND_IN = "stand-in"
@@ -50,6 +51,11 @@ class Draft:
         return tuple(pack for pack in self.pack_set.packs if pack.source.file in self.own_files)
 
     @property
+    def own_escalations(self) -> tuple[EscalationRow, ...]:
+        """The escalations of the paths themselves."""
+        return tuple(one for one in self.pack_set.escalations if one.source.file in self.own_files)
+
+    @property
     def declared(self) -> frozenset[str]:
         """The actions that packs declare."""
         return frozenset(action for pack in self.pack_set.packs for action in pack.declared_actions)
@@ -63,9 +69,14 @@ class Draft:
     @property
     def summary(self) -> str:
         """What there is, for people."""
-        packs = self.own_packs
+        packs, escalations = self.own_packs, self.own_escalations
         rules = sum(len(pack.rules) for pack in packs)
-        return f"{len(packs)} pack{'s' * (len(packs) != 1)} with {rules} rule{'s' * (rules != 1)}"
+        said = f"{counted(len(packs), 'pack')} with {counted(rules, 'rule')}"
+        if not escalations:
+            return said
+        stages = sum(len(one.stages) for one in escalations)
+        more = f"{counted(len(escalations), 'escalation')} with {counted(stages, 'stage')}"
+        return f"{said}, {more}" if packs else more
 
     @cached_property
     def compiled(self) -> Compiled:
@@ -103,10 +114,12 @@ def read_draft(paths: Sequence[str], *, layer: Layer | None = None, org: Sequenc
     cases = tuple(case for test in tests for case in test.cases)
     own_packs = [pack for each in layers for pack in each.packs if pack.source.file in own]
     shown = " ".join(paths) or " ".join(map(str, roots))
-    if not own_packs:
-        raise PackError([Problem(shown, 0, 0, "no pack", "at least one document of `kind: PolicyPack`", _ADVICE)])
+    if not own_packs and not any(one.source.file in own for one in loaded.escalations):
+        expected = "at least one document of `kind: PolicyPack` or `kind: Escalation`"
+        raise PackError([Problem(shown, 0, 0, "no pack", expected, _ADVICE)])
     pack_set = link(_with_stand_in(loaded, layers), repo, runs, repository=_repository(cases), is_claimed=False)
-    warnings = tuple(warning for each in layers for warning in each.warnings if warning.file in own)
+    others = frozenset(name for name, _ in companions)  # what lies beside a pack, such as a plan, is its own
+    warnings = tuple(warning for each in layers for warning in each.warnings if warning.file not in others)
     return Draft(shown, pack_set, own, cases, tuple(_rego_tests(roots, own_packs)), warnings)
 
 
@@ -159,6 +172,8 @@ class Checked:
     summary: str
     """What was looked at; "" where it could not be read."""
     problems: tuple[Problem, ...]
+    proofs: tuple[tuple[str, str, str], ...] = ()
+    """What was proven of escalations: the escalation, what kind of proof, what was found."""
 
     def exit_code(self, *, strict: bool = False) -> Exit:
         """Return 0, or 7 where something is wrong; warnings count only if `strict`."""
@@ -184,7 +199,16 @@ def check(
         draft = read_draft(paths, layer=layer, org=org)
     except PackError as error:
         return Checked("", error.problems)
-    return Checked(draft.summary, tuple(problems(draft, opa, now_ns)))
+    return Checked(draft.summary, tuple(problems(draft, opa, now_ns)), tuple(_proven(draft)))
+
+
+def _proven(draft: Draft) -> Iterator[tuple[str, str, str]]:
+    for one in draft.own_escalations:
+        from orchestrator.escalations.model import Escalation
+        from orchestrator.escalations.proofs import proofs
+
+        for proof in proofs(Escalation.of(one.row)):
+            yield one.name, proof.name, proof.said
 
 
 def _default() -> list[str]:
@@ -275,7 +299,7 @@ def _with_stand_in(org: Loaded, layers: Sequence[Loaded]) -> Loaded:
     rule = Rule("everything", Effect.DELEGATE, ("*",), source, None, Severity.INFO)
     pack = Pack(_STAND_IN, "0.0.0", Layer.ORG, Default.ALLOW, source, "", rules=(rule,))
     people = tuple(RosterEntry(f"user:{_STAND_IN}-{number}", tuple(sorted(roles))) for number in range(_MOST_VOTES))
-    return Loaded(Layer.ORG, packs=(pack,), roster=people)
+    return Loaded(Layer.ORG, packs=(pack,), roster=people, uses=org.uses, escalations=org.escalations)
 
 
 def _patterns(draft: Draft, opa: Opa) -> Iterator[Problem]:

@@ -23,7 +23,8 @@ class Gathered(NamedTuple):
     runs: tuple[tuple[File, ...], ...] = ()
     """Each run pack is a layer of its own."""
     modules: Mapping[tuple[str, str], bytes] = MappingProxyType({})
-    """Hand-written modules by their org pack's file and their path below its folder."""
+    """Hand-written modules, and templates and plans of escalations, by the file that names them and their path below
+    its folder."""
     repository: str | None = None
     """Which repository the repo layer belongs to, lower-cased; None when the operator did not say."""
     claims: tuple[str, ...] = ()
@@ -43,7 +44,7 @@ class Gathered(NamedTuple):
         return bool(self.claims)
 
     def read_module(self, pack_file: str, path: str) -> bytes:
-        """Return a module that a pack names; only those that were gathered with it exist.
+        """Return a module, template or plan that a document names; only those that were gathered with it exist.
 
         Raises:
             FileNotFoundError: there is none.
@@ -56,7 +57,9 @@ class Gathered(NamedTuple):
 
 def digest_of(gathered: Gathered) -> str:
     """Return a digest over the files, whose they are, and the code that compiles them."""
-    parts: list[bytes] = [_code_digest().encode(), repr((gathered.repository, gathered.is_claimed)).encode()]
+    has_escalation = any(b"Escalation" in data for _, data in gathered.org)
+    code = _code_digest(has_escalation)
+    parts: list[bytes] = [code.encode(), repr((gathered.repository, gathered.is_claimed)).encode()]
     layers = [("org", gathered.org), ("repo", gathered.repo), *(("run", run) for run in gathered.runs)]
     for layer, files in layers:
         parts.append(f"{layer} {len(files)}".encode())
@@ -68,19 +71,24 @@ def digest_of(gathered: Gathered) -> str:
 
 
 @cache
-def _code_digest() -> str:
+def _code_digest(has_escalation: bool) -> str:  # noqa: FBT001  # a key of the cache
     """Return a digest of what turns packs into a bundle: version, fixed library and our code, as this process has it.
+
+    Of escalations what reads them, too.
 
     Files enter by size and times, not by their bytes: the time of change cannot be set, so a file that was edited or
     replaced always counts as new, even where its time of modification was put back.
     """
     from orchestrator import __version__
 
+    home = os.path.dirname(__file__)  # noqa: PTH120  # faster than a Path
     parts = [
         __version__,
         *sorted(_seen(os.fspath(place.resource("rego")), ".rego")),
-        *sorted(_seen(os.path.dirname(__file__), ".py", is_deep=False)),  # noqa: PTH120  # faster than a Path
+        *sorted(_seen(home, ".py", is_deep=False)),
     ]
+    for folder in ("escalations", "plans") if has_escalation else ():
+        parts += sorted(_seen(f"{home}/{folder}", ".py", is_deep=False))
     return sha256("\0".join(parts).encode("utf-8", "surrogateescape"))
 
 

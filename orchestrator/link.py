@@ -1,7 +1,8 @@
 """The layers together: what one document names and another must declare. Gives the `PackSet` that is compiled."""
 
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+from itertools import islice, pairwise
 
 from orchestrator.catalogue import CATALOGUE
 from orchestrator.document import MAX_PROBLEMS, shown
@@ -14,7 +15,11 @@ from orchestrator.rule import METERS
 from orchestrator.waiver import unknown_names
 from orchestrator.words import did_you_mean, listing
 
-_WHERE_DECLARED = {"action": "declares.actions", "stage": "declares.stages of an org pack", "meter": "declares.meters"}
+_WHERE_DECLARED = {
+    "action": "declares.actions",
+    "stage": "declares.stages of an org pack, or an escalation",
+    "meter": "declares.meters",
+}
 
 
 def link(org: Loaded, repo: Loaded, runs: Sequence[Loaded], *, repository: str | None, is_claimed: bool) -> PackSet:
@@ -28,6 +33,8 @@ def link(org: Loaded, repo: Loaded, runs: Sequence[Loaded], *, repository: str |
     problems += _foreign_repositories(repo, repository)
     problems += _waiver_problems(org)
     problems += _same_names(runs)
+    stages, contradictions = _stages(org)
+    problems += contradictions
     if problems:
         raise PackError(problems)
     org_packs, repo_packs = (sorted(layer.packs, key=lambda pack: pack.name) for layer in (org, repo))
@@ -40,14 +47,59 @@ def link(org: Loaded, repo: Loaded, runs: Sequence[Loaded], *, repository: str |
         repository=repository,
         is_claimed=is_claimed,
         warnings=tuple(warnings),
+        escalations=tuple(sorted(org.escalations, key=lambda one: one.name)),
+        stages=stages if org.escalations else (),
     )
+
+
+def _stages(org: Loaded) -> tuple[tuple[str, ...], list[Problem]]:
+    """Return every stage after those that come before it somewhere, and who says the contrary of another.
+
+    Of stages that nobody puts in an order, those of packs come first, then those of escalations by name.
+    """
+    orders = [(pack.declared_stages, pack.source) for pack in org.packs if pack.declared_stages]
+    orders += [(one.stages, one.source) for one in sorted(org.escalations, key=lambda one: one.name)]
+    before: dict[str, set[str]] = {}
+    problems: list[Problem] = []
+    for names, source in orders:
+        added = {name: set(before.get(name, ())) for name in {*before, *names}}
+        for earlier, later in pairwise(names):
+            added[later].add(earlier)
+        try:
+            TopologicalSorter(added).prepare()
+        except CycleError as error:
+            circle = ", ".join(shown(name) for name in names if name in error.args[1])
+            expected = "the order that packs and other escalations give them"
+            problems.append(_problem(source, f"stages in another order than elsewhere: {circle}", expected))
+            continue
+        before = added
+    return tuple(_in_order(before, [name for names, _ in orders for name in names])), problems
+
+
+def _in_order(before: Mapping[str, set[str]], wished: Sequence[str]) -> Iterator[str]:
+    """Yield names, each after those before it; where several can come, the one that was named first."""
+    ranks: dict[str, int] = {}
+    for name in wished:
+        ranks.setdefault(name, len(ranks))
+    sorter = TopologicalSorter(before)
+    sorter.prepare()
+    ready: list[str] = []
+    while sorter.is_active():
+        ready += sorter.get_ready()
+        ready.sort(key=lambda name: ranks.get(name, len(ranks)))
+        name = ready.pop(0)
+        yield name
+        sorter.done(name)
 
 
 def _unknown_uses(org: Loaded, layers: Iterable[Loaded]) -> list[Problem]:
     """Return the actions, stages and meters that nobody declares."""
     known = {
         "action": {*CATALOGUE, *(name for pack in org.packs for name in pack.declared_actions)},
-        "stage": {name for pack in org.packs for name in pack.declared_stages},
+        "stage": {
+            *(name for pack in org.packs for name in pack.declared_stages),
+            *(name for escalation in org.escalations for name in escalation.stages),
+        },
         "meter": {*METERS, *(name for pack in org.packs for name in pack.declared_meters)},
     }
     found = (

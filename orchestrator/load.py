@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator import place, sidecar
@@ -41,6 +42,8 @@ class Loaded(NamedTuple):
     """Every pack: name, version, layer, digest."""
     counters: tuple[tuple[str, str, str | None], ...] = ()
     """Every budget that a rule asks for: meter, per, window."""
+    escalations: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    """Name to what `escalations.model.Escalation.of` reads."""
 
 
 class _Prepared(NamedTuple):
@@ -53,6 +56,7 @@ class _Prepared(NamedTuple):
     warnings: tuple[str, ...]
     packs: tuple[dict[str, str], ...]
     counters: tuple[tuple[str, str, str | None], ...]
+    escalations: dict[str, Any]
 
     @classmethod
     def of(cls, bundle: Path, known: Mapping[str, Any]) -> "_Prepared":
@@ -63,7 +67,8 @@ class _Prepared(NamedTuple):
         """
         counters = tuple((meter, per, window) for meter, per, window in known["counters"])
         declared, warnings, packs = tuple(known["declared"]), tuple(known["warnings"]), tuple(known["packs"])
-        return cls(bundle, known["digest"], declared, known["roster"], warnings, packs, counters)
+        escalations = dict(known["escalations"])
+        return cls(bundle, known["digest"], declared, known["roster"], warnings, packs, counters, escalations)
 
 
 def load(
@@ -104,6 +109,7 @@ def load_gathered(gathered: Gathered, settings: Settings, *, one_shot: bool = Fa
         notes=(*gathered.notes, *prepared.warnings),
         packs=prepared.packs,
         counters=prepared.counters,
+        escalations=prepared.escalations,
     )
 
 
@@ -189,7 +195,19 @@ def _said(digest: str, policy: Mapping[str, Any], warnings: Iterable[str]) -> di
         "warnings": list(warnings),
         "packs": [{name: pack[name] for name in ("name", "version", "layer", "digest")} for pack in policy["packs"]],
         "counters": counters,
+        "escalations": _plain(policy.get("escalations", {})),
     }
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401  # JSON; out of a bundle its numbers are exact
+    """Return JSON with numbers as everybody reads them."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, str | bool | int) or value is None:
+        return value
+    return int(value) if value == int(value) else float(value)
 
 
 def _checked(compiled: "Compiled") -> tuple[bytes, str, dict[str, Any]]:

@@ -8,8 +8,8 @@ from typing import TypeAlias
 from orchestrator.choices import MICRO, Mode, Outcome, Point, Reason
 
 __all__ = [
-    "MICRO", "SEVERITY_OF", "Approval", "Budget", "Condition", "Default", "Effect", "Evidence", "JsonObject",
-    "JsonValue",
+    "MICRO", "SEVERITY_OF", "Approval", "Budget", "Condition", "Default", "Effect", "EscalationRow", "Evidence",
+    "JsonObject", "JsonValue",
     "Layer", "Level", "Mode", "Module", "Operator", "Outcome", "Pack", "PackSet", "Point", "Reason", "RosterEntry",
     "Rule",
     "Scalar", "Selectors", "Severity", "Source", "Waiver",
@@ -229,6 +229,19 @@ class RosterEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class EscalationRow:
+    """An escalation, checked, as it is compiled; `escalations.model.Escalation.of` reads its row."""
+
+    name: str
+    stages: tuple[str, ...]
+    """Their names, in order."""
+    row: JsonObject
+    source: Source
+    actions: tuple[tuple[str, Source], ...] = ()
+    """What its stages do, which some pack has to allow: each action with the first place that names it."""
+
+
+@dataclass(frozen=True, slots=True)
 class PackSet:
     """Everything that decides: packs by layer, waivers, the roster, and what is known of where they came from."""
 
@@ -242,3 +255,10 @@ class PackSet:
     """The repo layer was read from a working tree."""
     warnings: tuple[str, ...] = ()
     """What lint found; one line each."""
+    escalations: tuple[EscalationRow, ...] = ()
+    """By name."""
+    stages: tuple[str, ...] = ()
+    """All stages, those that packs declare and those of escalations, each after what comes before it.
+
+    Empty where there are no escalations.
+    """

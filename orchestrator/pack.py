@@ -11,9 +11,22 @@ from orchestrator import schema
 from orchestrator.catalogue import CATALOGUE
 from orchestrator.document import Document, Map, Place, Seq, read, shown
 from orchestrator.errors import PackError, Problem
+from orchestrator.escalations.shape import Escalation
 from orchestrator.lists import Lists, placed
 from orchestrator.mismatch import validated
-from orchestrator.model import Default, Layer, Mode, Module, Pack, Point, RosterEntry, Rule, Source, Waiver
+from orchestrator.model import (
+    Default,
+    EscalationRow,
+    Layer,
+    Mode,
+    Module,
+    Pack,
+    Point,
+    RosterEntry,
+    Rule,
+    Source,
+    Waiver,
+)
 from orchestrator.module import ReadModule, load_module
 from orchestrator.notes import Notes, Use
 from orchestrator.roster import RosterReader
@@ -23,6 +36,8 @@ from orchestrator.words import did_you_mean, listing
 
 _FROM = {Layer.REPO: "from a repository", Layer.RUN: "from a pack of a run"}
 _ADVICE = "the operator names what is trusted: put it among the org packs"
+_OPERATORS = {"Waiver": "a", "Roster": "a", "Escalation": "an"}
+"""Kinds that only the operator may say, with their article."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +79,7 @@ class Loaded:
     """Names that another document may declare; for `link`."""
     waiver_documents: tuple[Document, ...] = ()
     """The document of each waiver; for `link`."""
+    escalations: tuple[EscalationRow, ...] = ()
 
 
 def load_documents(
@@ -71,7 +87,8 @@ def load_documents(
 ) -> Loaded:
     """Return what the files of a layer say.
 
-    `files` are names, as the user would type them, and contents. Modules that a pack names are read with `read_module`.
+    `files` are names, as the user would type them, and contents. Modules that a pack names, and templates and plans of
+    an escalation, are read with `read_module`.
 
     Raises:
         PackError: anything is wrong; with every problem, in file order.
@@ -95,10 +112,13 @@ class _Loader:
         self._packs: dict[str, Pack] = {}
         self._waivers: dict[str, Waiver] = {}
         self._waiver_documents: list[Document] = []
+        self._escalations: dict[str, EscalationRow] = {}
         self._roster = RosterReader()
         self._tests: list[TestDocument] = []
         self._uses: list[Use] = []
         self._stages_at: Source | None = None
+        self._beside: list[Problem] = []
+        """What is wrong in the files that a file's documents name."""
 
     def load(self, file: str, data: bytes) -> None:
         """Read one file."""
@@ -111,6 +131,9 @@ class _Loader:
                     notes.errors.append(problem)
         by_place = {(each.line, each.column, each.seen, each.expected): each for each in notes.errors}
         self.errors += [by_place[key] for key in sorted(by_place, key=lambda key: (key[0] == 0, *key))]
+        self.errors += [each for each in self._beside if not each.is_warning]
+        self._warnings += [each for each in self._beside if each.is_warning]
+        self._beside = []
         self._warnings += sorted(notes.warnings, key=lambda each: (each.line, each.column))
 
     def loaded(self) -> Loaded:
@@ -124,6 +147,7 @@ class _Loader:
             tuple(self._warnings),
             tuple(self._uses),
             tuple(self._waiver_documents),
+            tuple(self._escalations.values()),
         )
 
     def _document(self, document: Document, notes: Notes) -> list[Problem]:
@@ -137,10 +161,12 @@ class _Loader:
         if model is None:
             seen = f"the kind {shown(kind)}" if "kind" in root else "a document without `kind`"
             near = did_you_mean(str(kind), schema.KINDS) if "kind" in root else ""
+            near = "plans lie in a folder of their own, below this one: plans/" if kind == "Plan" else near
             notes.error(root.value_at("kind"), seen, f"`kind: {listing(schema.KINDS)}`", near)
             return []
-        if self._layer is not Layer.ORG and kind in {"Waiver", "Roster"}:
-            notes.error(root.value_at("kind"), f"a {kind} {_FROM[self._layer]}", "packs and tests only", _ADVICE)
+        if self._layer is not Layer.ORG and kind in _OPERATORS:
+            seen = f"{_OPERATORS[str(kind)]} {kind} {_FROM[self._layer]}"
+            notes.error(root.value_at("kind"), seen, "packs and tests only", _ADVICE)
             return []
         value, problems = validated(model, document)
         match value:
@@ -152,6 +178,8 @@ class _Loader:
                 self._roster.read(value, root, notes)
             case schema.PolicyTest():
                 self._test(value, document, notes)
+            case Escalation():
+                self._escalation(value, document, notes)
         return problems
 
     def _pack(self, model: schema.PolicyPack, document: Document, notes: Notes) -> None:
@@ -256,6 +284,19 @@ class _Loader:
             return
         self._waivers[waiver.name] = waiver
         self._waiver_documents.append(document)
+
+    def _escalation(self, model: Escalation, document: Document, notes: Notes) -> None:
+        from orchestrator.escalations.read import read_escalation
+
+        found = read_escalation(model, document, notes, self._read_module)
+        self._uses += found.uses
+        self._beside += found.beside
+        name = found.row.name
+        if name in self._escalations:
+            place = document.root["metadata"].value_at("name")
+            advice = f"the first is at {self._escalations[name].source}"
+            notes.error(place, f"a second escalation {shown(name)}", "each escalation's name once", advice)
+        self._escalations.setdefault(name, found.row)
 
     def _test(self, model: schema.PolicyTest, document: Document, notes: Notes) -> None:
         cases: dict[str, TestCase] = {}

@@ -24,7 +24,9 @@ MAX_FILES = 10_000
 SUFFIXES = (".yaml", ".yml")
 """What a pack's file name ends with."""
 
-_MODULE = rb"\"([^\"\n]+\.rego)\"|'([^'\n]+\.rego)'|([^\s\"',\[\]{}#]+\.rego)\b"
+_ESCALATION = b"Escalation"
+"""What a document of an escalation holds, which may name templates and plans."""
+_MODULE = rb"\"([^\"\n]+\.(?:%b))\"|'([^'\n]+\.(?:%b))'|([^\s\"',\[\]{}#]+\.(?:%b))(?![\w.])"
 
 
 def read_files(name: str, path: Path, *, may_be_empty: bool = False) -> list[File]:
@@ -115,14 +117,17 @@ def joined(name: str, file: str) -> str:
 
 
 def module_names(data: bytes) -> list[str]:
-    """Return what may be the modules a pack names: they are part of its digest before anything is parsed.
+    """Return what may be the modules a pack names, and the templates and plans of an escalation.
 
-    A module that is written in a way this does not see is not read at all.
+    They are part of the digest before anything is parsed. What is written in a way this does not see is not read.
     """
-    if b".rego" not in data:
+    has_escalation = _ESCALATION in data
+    if not has_escalation and b".rego" not in data:
         return []
+    suffix = b"rego|j2|yaml|yml" if has_escalation else b"rego"
     found = {
-        (double or single or plain).decode("utf-8", "replace") for double, single, plain in re.findall(_MODULE, data)
+        (double or single or plain).decode("utf-8", "replace")
+        for double, single, plain in re.findall(_MODULE % (suffix, suffix, suffix), data)
     }
     paths = (PurePosixPath(name) for name in found)
     return sorted({str(path) for path in paths if not path.is_absolute() and ".." not in path.parts})

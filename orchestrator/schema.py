@@ -1,12 +1,13 @@
 """The models of every document kind and their JSON Schemas: what a document may look like; `pack` reads what it means.
 
-`docs/packs.md` names every key here; a test holds it.
+`docs/packs.md` names every key here, `docs/escalations.md` those of an escalation; tests hold it.
 """
 
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from orchestrator.escalations.shape import Escalation
 from orchestrator.settingshape import OperatorSettings, RepositorySettings
 from orchestrator.shape import (
     FINDING_NAME,
@@ -338,6 +339,7 @@ KINDS: dict[str, type[Strict]] = {
     "Waiver": Waiver,
     "Roster": Roster,
     "PolicyTest": PolicyTest,
+    "Escalation": Escalation,
 }
 """Document kinds by their `kind`."""
 

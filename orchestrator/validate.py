@@ -28,6 +28,7 @@ def validate(pack_set: PackSet, now_ns: int) -> list[Problem]:
         *_roles(pack_set),
         *_unused(pack_set),
         *_modules(pack_set),
+        *_refused(pack_set),
     ]
     return sorted(found, key=lambda problem: (problem.file, problem.line, problem.column, problem.seen))
 
@@ -171,3 +172,19 @@ def _modules(pack_set: PackSet) -> Iterator[Problem]:
                 "rules only, where they can say it",
                 "what a module finds is known at run time only",
             )
+
+
+def _refused(pack_set: PackSet) -> Iterator[Problem]:
+    """Yield what an escalation does and no pack of the organisation can allow: it would be denied in its time."""
+    packs = [pack for pack in pack_set.packs if pack.layer is Layer.ORG]
+    if any(pack.default is Default.ALLOW for pack in packs):
+        return
+    loose = [rule for pack in packs for rule in pack.rules if rule.effect in {Effect.ALLOW, Effect.DELEGATE}]
+    allowed = {action for rule in loose for action in rule.actions}
+    for escalation in pack_set.escalations:
+        wanted = [("tick", escalation.source), ("enter_stage", escalation.source), *escalation.actions]
+        for action, source in wanted if "*" not in allowed else ():
+            if action not in allowed:
+                advice = f"{{id: {escalation.name}-{action.replace('_', '-')}, effect: allow, actions: {action}}}"
+                seen = f"{action} of the escalation {shown(escalation.name)}, which no pack of the organisation allows"
+                yield _problem(source, seen, "a rule that allows it", advice)

@@ -33,10 +33,11 @@ def validate(*, files: tuple[str, ...], packs: tuple[str, ...], root: Path, outp
     An action that neither is built in nor declared by --packs is an error; without --packs it is a warning, since
     nobody knows what the packs declare. JSON Schemas that a plan names are looked at below --root.
     """
+    from orchestrator.plans.permitted import abilities_under
     from orchestrator.plans.read import check_plans
     from orchestrator.show import problems
 
-    checked = check_plans(files, packs=packs, root=root)
+    checked = check_plans(files, can=abilities_under(packs), root=root)
     problems.write(checked.problems, sys.stdout, output, subject=checked.summary, command="orch plan validate")
     _exit(checked.exit_code(strict=strict))
 

@@ -1,6 +1,6 @@
 """What this installation can do: which action by which adapter. Asks the installed adapters; does nothing with them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple
 
@@ -43,22 +43,9 @@ class Abilities(NamedTuple):
         return None if self.meters is None else name in self.meters
 
 
-def abilities(packs: Iterable[str] = ()) -> Abilities:
-    """Return what can be done here; `packs` are paths of packs whose own actions and meters count.
-
-    Raises:
-        PackError: a pack is wrong.
-        UsageError: a path leads nowhere.
-    """
-    found, broken = _installed()
-    paths = tuple(packs)
-    if not paths:
-        return Abilities(found, broken)
-    from orchestrator.draft import read_drafts
-
-    own = [pack for draft in read_drafts(paths) for pack in draft.own_packs]
-    declared = frozenset(name for pack in own for name in pack.declared_actions)
-    return Abilities(found, broken, declared, frozenset(name for pack in own for name in pack.declared_meters))
+def abilities() -> Abilities:
+    """Return what can be done here; `plans.permitted` adds what packs declare."""
+    return Abilities(*_installed())
 
 
 @cache

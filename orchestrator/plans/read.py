@@ -79,17 +79,17 @@ def read_plan(path: str | Path, *, name: str | None = None) -> Plan:
     return checked.plan
 
 
-def check_plans(paths: Iterable[str | Path], *, packs: Iterable[str] = (), root: Path | None = None) -> CheckedPlans:
+def check_plans(paths: Iterable[str | Path], *, can: Abilities | None = None, root: Path | None = None) -> CheckedPlans:
     """Return the plans in files and all that is wrong or doubtful; `-` is standard input.
 
-    `packs` are packs whose own actions count; with `root`, files that the plans name are looked at below it.
+    `can` is what this installation can do, where packs add to it; with `root`, files that the plans name are looked at
+    below it.
 
     Raises:
-        UsageError: a file cannot be read, or a path of packs leads nowhere.
-        PackError: a pack is wrong.
+        UsageError: a file cannot be read.
     """
-    can = abilities(packs)
-    return CheckedPlans(tuple(_checked(Path(path), can, root) for path in paths))
+    known = can or abilities()
+    return CheckedPlans(tuple(_checked(Path(path), known, root) for path in paths))
 
 
 def _checked(path: Path, can: Abilities, root: Path | None) -> Checked:

@@ -2,24 +2,41 @@
 
 import shutil
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import PurePath
-from typing import TextIO
+from typing import TextIO, TypeAlias
 
 from orchestrator.errors import Problem
 from orchestrator.show.escape import github_data, github_property, json_text, terminal
 from orchestrator.words import counted
 
+_Proofs: TypeAlias = Sequence[tuple[str, str, str]]
 _MIN_WIDTH = 40
 
 
-def write(problems: Sequence[Problem], out: TextIO, output_format: str, *, subject: str, command: str) -> None:
+def write(
+    problems: Sequence[Problem],
+    out: TextIO,
+    output_format: str,
+    *,
+    subject: str,
+    command: str,
+    proofs: Sequence[tuple[str, str, str]] = (),
+) -> None:
     """Write problems in one of FORMATS. `subject` says what was looked at: `2 packs with 17 rules`; `command` by whom.
+
+    `proofs` is what was proven: of what, which proof, what was found. GitHub is told what is wrong alone.
 
     Raises:
         BrokenPipeError: the reader has gone.
     """
-    FORMATS[output_format](problems, out, subject, command)
+    match output_format:
+        case "json":
+            _json(problems, out, proofs)
+        case "github":
+            _github(problems, out, subject, command)
+        case _:
+            _text(problems, out, subject, proofs)
 
 
 def totals(problems: Sequence[Problem], subject: str) -> str:
@@ -30,8 +47,10 @@ def totals(problems: Sequence[Problem], subject: str) -> str:
     return f"{subject}: {' and '.join(found) or 'ok'}" if subject else " and ".join(found)
 
 
-def _text(problems: Sequence[Problem], out: TextIO, subject: str, _command: str) -> None:
+def _text(problems: Sequence[Problem], out: TextIO, subject: str, proofs: _Proofs) -> None:
     width = _width(out)
+    for proof in proofs:
+        out.writelines(line + "\n" for line in _wrapped(": ".join(proof), "", width))
     for problem in problems:
         word = "warning" if problem.is_warning else "error"
         out.writelines(line + "\n" for line in _wrapped(f"{_where(problem)}: {word}: {problem.said}", "", width))
@@ -58,7 +77,7 @@ def _where(problem: Problem) -> str:
     return problem.file + (f":{problem.line}:{problem.column}" if problem.line else "")
 
 
-def _json(problems: Sequence[Problem], out: TextIO, _subject: str, _command: str) -> None:
+def _json(problems: Sequence[Problem], out: TextIO, proofs: _Proofs) -> None:
     rows = [
         {
             "file": problem.file,
@@ -71,7 +90,10 @@ def _json(problems: Sequence[Problem], out: TextIO, _subject: str, _command: str
         }
         for problem in problems
     ]
-    out.write(json_text({"ok": all(problem.is_warning for problem in problems), "problems": rows}, indent=2) + "\n")
+    said = {"ok": all(problem.is_warning for problem in problems), "problems": rows}
+    if proofs:
+        said["proofs"] = [{"escalation": of, "proof": name, "said": found} for of, name, found in proofs]
+    out.write(json_text(said, indent=2) + "\n")
 
 
 def _github(problems: Sequence[Problem], out: TextIO, subject: str, command: str) -> None:
@@ -83,8 +105,3 @@ def _github(problems: Sequence[Problem], out: TextIO, subject: str, command: str
         advice = f"\n{problem.advice}" if problem.advice else ""
         out.write(f"::{level} {place},title={command}::{github_data(problem.said + advice)}\n")
     out.write(f"orch: {totals(problems, subject)}\n")
-
-
-_Writer = Callable[[Sequence[Problem], TextIO, str, str], None]
-FORMATS: dict[str, _Writer] = {"text": _text, "json": _json, "github": _github}
-"""Every format by its name."""

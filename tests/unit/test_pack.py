@@ -135,7 +135,7 @@ def test_the_whole_format_is_read() -> None:
     [
         ("[]", "f.yaml:1:1: an empty list; expected a mapping"),
         ("hello", "expected a mapping"),
-        ("a: 1", "a document without `kind`; expected `kind: PolicyPack, Waiver, Roster or PolicyTest`"),
+        ("a: 1", "a document without `kind`; expected `kind: PolicyPack, Waiver, Roster, PolicyTest or Escalation`"),
         ("kind: PolicyPak", "did you mean `PolicyPack`?"),
         ("kind: [x]", "the kind a list"),
         (HEAD.replace("orch/v1", "orch/v2"), "`orch/v2`; expected `orch/v1`"),

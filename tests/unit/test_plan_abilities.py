@@ -6,6 +6,7 @@ import pytest
 from plan_text import CAN, step, told, warned
 
 from orchestrator.plans.abilities import Abilities, abilities
+from orchestrator.plans.permitted import abilities_under
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_packs_say_which_actions_and_meters_there_are(tmp_path: Path) -> None:
     pack = "apiVersion: orch/v1\nkind: PolicyPack\nmetadata: {name: x}\ndefault: deny\ndeclares: {actions: rotate_key, meters: gpu}\nrules: []\n"
     (tmp_path / "x.yaml").write_text(pack.replace("rules: []\n", "rules: {id: r, effect: deny, actions: rotate_key}\n"))
 
-    can = abilities([str(tmp_path)])
+    can = abilities_under([str(tmp_path)])
 
     assert can.is_permitted("rotate_key") is True
     assert can.is_permitted("rotate_keys") is False
