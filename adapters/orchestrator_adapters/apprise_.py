@@ -24,6 +24,7 @@ from orchestrator.names import shown
 from orchestrator.words import near_miss
 from orchestrator_adapters.deadline import Deadline
 from orchestrator_adapters.message import Kind, attached, channel_of, prepared
+from orchestrator_adapters.recipient import revealed
 
 _CHANNEL = "url urls to format templates"
 _FORMATS = ("text", "markdown", "html")
@@ -204,7 +205,7 @@ def _url(channel: Mapping[str, Any], name: str, to: str, place: Place) -> str:
     if ("{to}" in url) != bool(to):
         what = "has no {to} for a recipient" if to else "has {to}, and no recipient is given"
         raise unconfigured(f"the address of the channel {name} {what}", advice="see docs/adapters-send.md")
-    return url.replace("{to}", quote(to, safe=""))
+    return url.replace("{to}", quote(revealed(to, "the recipient", _recipient, place), safe=""))
 
 
 class _Child:

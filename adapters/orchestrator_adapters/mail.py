@@ -14,6 +14,7 @@ from orchestrator.adapter import Action, Place, Prepared, Receipt, Wanted, failu
 from orchestrator.errors import UsageError
 from orchestrator.names import shown
 from orchestrator_adapters.message import Attached, Kind, attached, channel_of, prepared
+from orchestrator_adapters.recipient import is_secret, revealed, written
 
 if TYPE_CHECKING:
     from orchestrator_adapters.smtp import Server
@@ -52,12 +53,14 @@ class Mail:
 
         place, properties = action.place, action.properties
         settings = _Settings.of(channel_of(place, properties["channel"], self.name, _CHANNEL))
+        to = revealed(action.target, "the recipient", address, place)
+        reply_to = revealed(properties.get("reply_to") or settings.reply_to, "`reply_to`", address, place)
         attachments = attached(properties, place.root)
         try:
-            message = _written(properties, settings, action.target, key, attachments)
+            message = _written(properties, settings, (to, reply_to), key, attachments)
         except (ValueError, LookupError) as error:
             raise failure(f"the message cannot be written: {error!s:.200}; nothing was sent") from error
-        letter = Letter(settings.address, action.target, message, str(message["Message-ID"]))
+        letter = Letter(settings.address, to, message, str(message["Message-ID"]), is_secret(action.target))
         return deliver(letter, settings.server(place), action.timeout_s, action.recheck)
 
     def reconcile(self, action: Action, key: str) -> Receipt | None:  # noqa: ARG002  # the Protocol's
@@ -130,7 +133,7 @@ class _Settings(NamedTuple):
         helo = text["helo"] or bare.rpartition("@")[2]
         return cls(
             *(text["host"], port, security, text["username"], text["password"], text["from"], bare),
-            *(text["reply_to"], helo, text["ca_file"]),
+            *(_reply_to(text["reply_to"]), helo, text["ca_file"]),
         )
 
     def server(self, place: Place) -> "Server":
@@ -158,6 +161,14 @@ def _bare(sender: str) -> str:
         raise unconfigured(f"a mail channel's from is {shown(sender)}; expected an address") from error
 
 
+def _reply_to(said: str) -> str:
+    """Return a channel's reply_to: a reference as one, anything else as it stands, a name with it perhaps."""
+    try:
+        return written(said, "a mail channel's reply_to", lambda given, _: given)
+    except UsageError as error:
+        raise unconfigured(str(error), advice=error.advice) from error
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
@@ -166,18 +177,19 @@ def _is_loopback(host: str) -> bool:
 
 
 def _written(
-    properties: Mapping[str, Any], settings: _Settings, to: str, key: str, attachments: list[Attached]
+    properties: Mapping[str, Any], settings: _Settings, people: tuple[str, str], key: str, attachments: list[Attached]
 ) -> EmailMessage:
     """Return the message as it goes over the wire; a header that holds a line break is refused by the library."""
     from email import policy
     from email.utils import format_datetime, localtime
 
+    to, reply_to = people
     message = EmailMessage(policy.SMTP.clone(cte_type="7bit"))
     message["Message-ID"] = f"<{key}@{settings.address.rpartition('@')[2]}>"
     message["Date"] = format_datetime(localtime())
     message["From"] = settings.sender
     message["To"] = to
-    if reply_to := properties.get("reply_to") or settings.reply_to:
+    if reply_to:
         message["Reply-To"] = reply_to
     if "subject" in properties:
         message["Subject"] = properties["subject"]

@@ -1,6 +1,6 @@
 """A message as it is decided: channel, recipients, texts and attachments fixed by digest. Sends nothing."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from orchestrator.names import shown
 from orchestrator.words import near_miss
 from orchestrator_adapters import inside
 from orchestrator_adapters.parameters import Parameters
+from orchestrator_adapters.recipient import Judge, written
 from orchestrator_adapters.template import MAX_TEXT, rendered
 
 MAX_RECIPIENTS = 100
@@ -29,8 +30,8 @@ class Kind(NamedTuple):
     """What messages of one adapter can be."""
 
     adapter: str
-    recipient: Callable[[str, str], str]
-    """Returns an address as it is written down, given what it is; raises UsageError where it can be none."""
+    recipient: Judge
+    """What a recipient can be."""
     has_html: bool
     needs_recipient: bool
     """Every message names at least one."""
@@ -65,6 +66,8 @@ def channel_of(place: Place, name: str, adapter: str, known: str) -> Mapping[str
 def prepared(wanted: Wanted, place: Place, kind: Kind, channel: Mapping[str, Any]) -> Prepared:
     """Return a message as it is decided: texts rendered, recipients written out, attachments by digest.
 
+    A recipient that is a secret is decided, and recorded, as its reference.
+
     Raises:
         UsageError: a parameter is missing, unknown or cannot be.
     """
@@ -79,7 +82,7 @@ def prepared(wanted: Wanted, place: Place, kind: Kind, channel: Mapping[str, Any
     if "template" in given:
         properties["template"] = given.text("template")
     if "reply_to" in given:
-        properties["reply_to"] = kind.recipient(given.text("reply_to"), "`reply_to`")
+        properties["reply_to"] = written(given.text("reply_to"), "`reply_to`", kind.recipient)
     if attachments := _attachments(wanted.parameters.get("attachments"), place.root):
         properties["attachments"] = attachments
     resource = {"type": "channel", "id": name}
@@ -111,7 +114,7 @@ def _recipients(given: Parameters, channel: Mapping[str, Any], kind: Kind) -> li
     asked = given.texts("to")
     if not asked and isinstance(usual := channel.get("to"), str | list):
         asked = [usual] if isinstance(usual, str) else [str(one) for one in usual]
-    to = list(dict.fromkeys(kind.recipient(one, "the recipient") for one in asked))
+    to = list(dict.fromkeys(written(one, "the recipient", kind.recipient) for one in asked))
     if kind.needs_recipient and not to:
         raise UsageError("send_message needs `to`, which is missing", advice="name at least one recipient")
     if len(to) > MAX_RECIPIENTS:

@@ -21,6 +21,8 @@ from orchestrator_adapters.deadline import Deadline
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _DOT = re.compile(rb"(?m)^\.")
+_ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}\b")
+"""An enhanced status code, RFC 3463."""
 _GO_ON = 354
 _ACCEPTED = range(250, 260)
 _SHUTTING_DOWN = 421
@@ -50,6 +52,8 @@ class Letter(NamedTuple):
     to: str
     message: EmailMessage
     message_id: str
+    is_secret: bool = False
+    """Whom it is for must not be told: of what the server says only the codes are, since it may repeat the address."""
 
 
 def deliver(letter: Letter, server: Server, timeout_s: float, before: Callable[[], None]) -> Receipt:
@@ -120,14 +124,14 @@ class _Transfer:
             code, text = smtp.getreply()
             if code not in _ACCEPTED:
                 raise smtplib.SMTPResponseException(code, text)
-            return _told(code, text)
+            return self._told(code, text)
 
     def judged(self, error: Exception) -> AdapterError:
         """Return what an error means for the letter."""
         where = f"{self._server.host}, at {self._stage}"
         match error:
             case smtplib.SMTPResponseException():
-                return self._answered(error.smtp_code, f"{where}: {_told(error.smtp_code, error.smtp_error)}")
+                return self._answered(error.smtp_code, f"{where}: {self._told(error.smtp_code, error.smtp_error)}")
             case _ if self._is_ended:
                 what = "no answer in time" if self._is_late(error) else "the connection was lost"
                 return failure(f"{where}: {what}; it may have been taken", delivery=Delivery.UNKNOWN)
@@ -154,6 +158,13 @@ class _Transfer:
             error_class = ErrorClass.CONFIGURATION if is_ours else ErrorClass.PERMANENT
             return failure(what, error_class=error_class)
         return _retryable(what)
+
+    def _told(self, code: int, text: bytes | str) -> str:
+        said = " ".join((text.decode("utf-8", "replace") if isinstance(text, bytes) else text).split())
+        if not self._letter.is_secret:
+            return f"{code} {shown(said)}"
+        found = _ENHANCED.match(said)
+        return f"{code} {found[0]}" if found else str(code)
 
     def _is_late(self, error: Exception) -> bool:
         return self.deadline.is_over or isinstance(error, TimeoutError) or "timed out" in str(error)
@@ -205,11 +216,6 @@ def _retryable(message: str) -> AdapterError:
 
 def _needed(server: Server) -> str:
     return "a way to log in that we know" if server.security != "starttls" else "STARTTLS, or a way to log in,"
-
-
-def _told(code: int, text: bytes | str) -> str:
-    said = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-    return f"{code} {shown(' '.join(said.split()))}"
 
 
 def _why(error: Exception) -> str:

@@ -187,3 +187,30 @@ def test_the_record_verifies(place: Place, tmp_path: Path) -> None:
     act(place, "call_webhook", endpoint="deploys", body="y")
 
     assert place.orch("ledger", "verify", cwd=tmp_path).returncode == 0
+
+
+def test_a_recipient_that_is_a_secret_stays_one_wherever_it_is_told(tmp_path: Path, smtp: SmtpServer) -> None:
+    who = "anna.lind@secret.example"
+    pack = PACK.replace('{glob: "*@acme.example"}', '["$${{ secrets.ANNA_MAIL }}"]')
+    (tmp_path / "packs").mkdir()
+    (tmp_path / "packs/pack.yaml").write_text(pack)
+    channel = {"adapter": "mail", "host": "localhost", "port": smtp.port, "from": "orch@acme.example"}
+    login = {"username": "orch", "password": "${{ secrets.SMTP }}", "ca_file": smtp.ca_file}
+    secrets = {"SMTP": {"env": "SMTP_SECRET_VALUE"}, "ANNA_MAIL": {"env": "ANNA_MAIL", "actions": ["send_message"]}}
+    settings = {"packs": ["packs"], "subject": "user:alice", "secrets": secrets, "channels": {"ops": channel | login}}
+    (tmp_path / "operator.yaml").write_text(yaml.safe_dump(settings))
+    more = {"ORCH_CONFIG": str(tmp_path / "operator.yaml"), "ORCH_LEDGER": str(tmp_path / "ledger")}
+    smtp.fail(Stage.RCPT, f"450 4.2.1 {who} is busy", to=who)
+    message = ["--arg=channel=ops", "--arg=to=${{ secrets.ANNA_MAIL }}", "--arg=body=It is time", "--key=letter"]
+
+    with place_in(tmp_path, **more, SMTP_SECRET_VALUE="pass-of-smtp", ANNA_MAIL=who) as own:
+        first = own.orch("act", "send_message", *message)
+        second = own.orch("act", "send_message", *message, "-o", "json")
+        told = clean(first) + clean(second) + clean(own.orch("ledger", "show", "-o", "json"))
+
+    assert (first.returncode, second.returncode) == (1, 0), told
+    assert deliveries(json.loads(second.stdout)) == {"${{ secrets.ANNA_MAIL }}": "delivered"}
+    assert smtp.mails[-1].to == who
+    assert who not in told
+    for file in (tmp_path / "ledger").rglob("*"):
+        assert not file.is_file() or who.encode() not in file.read_bytes(), file
