@@ -19,7 +19,7 @@ from orchestrator.ledger.mask import Mask
 from orchestrator.ledger.store import Ledger
 from orchestrator.meters import micro
 from orchestrator.names import run_problem, shown
-from orchestrator.order import Done, Lease, OnUnknown, Order
+from orchestrator.order import ESCALATION, Done, Lease, OnUnknown, Order
 from orchestrator.place import here
 from orchestrator.request import arguments_of
 from orchestrator.secret import Secrets
@@ -88,6 +88,7 @@ def act(
     with ExitStack() as stack:
         order = order_of(asked)
         ledger = stack.enter_context(open_ledger(settings.ledger))
+        _refuse_cycles(ledger, settings.run)
         lease = stack.enter_context(open_lease(ledger))
         acting = _acting(asked, order, settings, ledger, lease)
         told(acting.notes)
@@ -185,6 +186,17 @@ def order_of(asked: Asked) -> Order:
         timeout_s=asked.timeout_s,
         estimates=_estimates(asked.estimates),
     )
+
+
+def _refuse_cycles(ledger: Ledger, run_id: str | None) -> None:
+    """Refuse to act in an escalation's cycle: an order there could take the place of what a stage brings."""
+    with ledger.store.reading() as connection:
+        rows = connection.execute("SELECT kind FROM runs WHERE id = ?", (run_id or "",))
+    if rows and rows[0][0] == ESCALATION:
+        raise UsageError(
+            f"the run {run_id} is a cycle of an escalation, in which its stages alone act",
+            advice="leave --run out, or name another one",
+        )
 
 
 def _acting(asked: Asked, order: Order, settings: Settings, ledger: Ledger | None, lease: Lease | None) -> Acting:

@@ -10,6 +10,8 @@ from orchestrator.errors import Exit
 
 TRACKING = "tracking."
 """How the names of orders begin that tell of a run: they alone are carried out once it has ended."""
+ESCALATION = "escalation"
+"""Kind of a run that is a cycle of an escalation: its stages alone give orders in it."""
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 

@@ -152,11 +152,13 @@ def cancel(*, run_id: str, reason: str, root: str | None, **given: Any) -> None:
 
 
 def _tell_settled(settled: "Settled", run_id: str, state: str, *, is_aside: bool) -> None:
-    """Say what was recorded of an action of `orch act --run`: a run of which nothing more is carried out."""
+    """Say what was recorded of an action of `orch act --run` or of an escalation: no run that is gone on with here."""
     from orchestrator.show.escape import terminal
 
     click.echo(terminal(f"recorded: {settled.name} ({settled.action}) of run {run_id}: {state}"), err=is_aside)
-    if state == "retryable":
+    if settled.is_tick:
+        click.echo("  next: the next tick goes on with it", err=is_aside)
+    elif state == "retryable":
         again = f"orch act {settled.action} ... --run {run_id} --key {settled.name}"
         click.echo(terminal(f"  next: the same command does it: {again}"), err=is_aside)
 

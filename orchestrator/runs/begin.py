@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import clock, names, record
+from orchestrator.choices import Point
 from orchestrator.digest import canonical
 from orchestrator.errors import LedgerError, PackError, Problem, UsageError
 from orchestrator.ledger.append import append
@@ -50,6 +51,37 @@ def begin(
         PackError: a run pack cannot be read.
         LedgerError: it cannot be recorded.
     """
+    draft = drafted(
+        ledger,
+        plan,
+        inputs=inputs,
+        mode=mode,
+        root=root,
+        settings=settings,
+        run=run,
+        run_packs=run_packs,
+        kind=kind,
+        facts=facts,
+    )
+    with ledger.store.writing() as connection:
+        start(ledger, connection, draft)
+    return draft.run_id
+
+
+def drafted(
+    ledger: Ledger,
+    plan: Plan,
+    *,
+    inputs: Mapping[str, Any],
+    mode: str,
+    root: Path,
+    settings: Settings,
+    run: record.Run,
+    run_packs: Sequence[str] = (),
+    kind: str = "plan",
+    facts: Mapping[str, Any] | None = None,
+) -> Draft:
+    """Return what `begin` appends, unrecorded, for `start` in a transaction with more in it. Raises as `begin`."""
     if mode not in MODES:
         raise UsageError(f"the mode {shown(mode)}; expected {' or '.join(MODES)}", advice="--mode automated")
     paths = tuple(dict.fromkeys((*settings.run_packs, *run_packs)))
@@ -70,17 +102,33 @@ def begin(
         "trigger": run.trigger,
         "event": run.event,
         "facts": dict(facts or {}),
+        "point": Point.TICK.value if settings.point is Point.TICK else "",
         "repository": repository,
         "session": run.session or "",
         "config_digest": record._config_digest(),  # noqa: SLF001  # what every start of a run says
     }
     refuse_secrets(ledger.mask, payload)
+    run_id = _id_of(run, plan)
+    return Draft("orch.run.started", run_id, run.subject, payload, repository=repository, traceparent=run.traceparent)
+
+
+def _id_of(run: record.Run, plan: Plan) -> str:
     run_id = run.id if run.id is not None else drawn_id(plan.name)
     if problem := names.run_problem(run_id):
         raise UsageError(f"the run {shown(run_id)}; expected {problem}")
-    draft = Draft("orch.run.started", run_id, run.subject, payload, repository=repository, traceparent=run.traceparent)
-    _start(ledger, draft)
     return run_id
+
+
+def start(ledger: Ledger, connection: Connection, draft: Draft) -> None:
+    """Append a start to an open transaction; it has to be the first event of its chain, so of two at once one wins.
+
+    Raises:
+        UsageError: a run of that id exists.
+        LedgerError: it cannot be recorded.
+    """
+    event = append(ledger, connection, draft)
+    if event.fields["runseq"] != 1:
+        raise _exists(connection, draft.run_id)
 
 
 def _must_be_recordable(paths: Mapping[str, Sequence[str]]) -> None:
@@ -90,14 +138,6 @@ def _must_be_recordable(paths: Mapping[str, Sequence[str]]) -> None:
                 f"the {what} has the path {shown(path)}, which is no UTF-8; expected one in UTF-8, as it is recorded",
                 advice="rename it, or name another one",
             )
-
-
-def _start(ledger: Ledger, draft: Draft) -> None:
-    """Append the start; it has to be the first event of its chain, so of two at once one wins."""
-    with ledger.store.writing() as connection:
-        event = append(ledger, connection, draft)
-        if event.fields["runseq"] != 1:
-            raise _exists(connection, draft.run_id)
 
 
 def _exists(connection: Connection, run_id: str) -> UsageError:

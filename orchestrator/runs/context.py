@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from orchestrator import record
 from orchestrator.act import Executor, Lease
+from orchestrator.choices import Point
 from orchestrator.errors import LedgerError
 from orchestrator.ledger.store import Ledger
 from orchestrator.plans.model import Approvals, Plan
@@ -89,6 +90,8 @@ def open_context(
         may_have_ended=may_have_ended,
     )
     settings = settings._replace(run_packs=(), delegation=tuple(said["delegation"]), repository=run.repository)
+    if said.get("point"):  # what a tick began is enforced as at the tick, whoever carries it on
+        settings = settings._replace(point=Point(said["point"]))
     place = real_root(root or Path(said["root"]))
     packs = tuple(said["run_packs"])
 

@@ -86,6 +86,18 @@ class HeldLease:
         with self._turn:
             return self.executors.lose(other, at)
 
+    def outlives(self, other: str) -> bool:
+        """Take the right to go on from an executor that hangs, and return whether it did.
+
+        It has not beaten for a life, and not while this looks on: where the whole machine slept, everybody's last beat
+        is old, and who wakes up gets the time to beat again.
+        """
+        first = next((beat for beat in self.beats() if beat.id == other), None)
+        if first is None or first.age_s <= LIFE_S or other == self.id:
+            return False
+        self._ended.wait(BEAT_S + 1)
+        return self.lose(other, first.at)
+
     def forget(self, other: str) -> None:
         """Remove what is left of an executor that has ended."""
         with self._turn:

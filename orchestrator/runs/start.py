@@ -13,6 +13,7 @@ from orchestrator.ledger.open import open_ledger
 from orchestrator.ledger.store import Ledger
 from orchestrator.load import load
 from orchestrator.names import shown
+from orchestrator.order import ESCALATION
 from orchestrator.place import here
 from orchestrator.plans.model import Plan
 from orchestrator.runs import listing
@@ -67,6 +68,8 @@ class Settled(NamedTuple):
     action: str
     has_plan: bool
     """Whether its run can go on; else it is one that `orch act --run` made."""
+    is_tick: bool = False
+    """Whether the run is a cycle of an escalation, which the next tick goes on with."""
 
 
 def source_of(asked: Asked, settings: Settings) -> Source:
@@ -215,8 +218,9 @@ def settle_unknown(settings: Settings, run_id: str, step: str, state: Delivery) 
         name = names.pop() if names else step
         rows = outbox.resolve(ledger, run_id, name, state, by=asker_of(settings))
         with ledger.store.reading() as connection:
-            digests = connection.execute("SELECT plan_digest FROM runs WHERE id = ?", (run_id,))
-        return Settled(name, rows[0].action, has_plan=bool(digests and digests[0][0]))
+            found = connection.execute("SELECT plan_digest, kind FROM runs WHERE id = ?", (run_id,))
+        digest, kind = found[0] if found else ("", "")
+        return Settled(name, rows[0].action, has_plan=bool(digest), is_tick=kind == ESCALATION)
 
 
 def _is_meant(row: outbox.Row, step: str) -> bool:

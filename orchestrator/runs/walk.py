@@ -9,6 +9,7 @@ from orchestrator.errors import Exit, UsageError
 from orchestrator.ledger.append import append, append_group
 from orchestrator.ledger.event import Draft
 from orchestrator.ledger.store import Connection, Ledger
+from orchestrator.order import ESCALATION
 from orchestrator.plans import order
 from orchestrator.runs import journal
 from orchestrator.runs.context import RunContext
@@ -100,16 +101,21 @@ def cancel(ledger: Ledger, run_id: str, by: str, reason: str) -> str:
     A run that is no plan's has nobody who works on it; it ends at once.
 
     Raises:
-        UsageError: there is no such run, or it has ended.
+        UsageError: there is no such run, it has ended, or it is a cycle of an escalation.
     """
     with ledger.store.writing() as connection:
         is_going_on = journal.lock(connection, run_id)
-        rows = connection.execute("SELECT state, repository, plan_digest FROM runs WHERE id = ?", (run_id,))
+        rows = connection.execute("SELECT state, repository, plan_digest, kind FROM runs WHERE id = ?", (run_id,))
         if not rows:
             raise UsageError(f"there is no run {run_id[:100]!r} in this ledger", advice="`orch runs` lists them")
-        state, repository, plan = map(str, rows[0])
+        state, repository, plan, kind = map(str, rows[0])
         if not is_going_on:
             raise _over(run_id, state)
+        if kind == ESCALATION:
+            raise UsageError(
+                f"the run {run_id} is a cycle of an escalation, which is not cancelled",
+                advice="`orch renew` or `orch reset` begins another cycle; `orch disarm` lets no deadline count",
+            )
         if state != "cancelling":
             payload = {"by": by, "reason": reason}
             append(ledger, connection, Draft("orch.run.cancelling", run_id, by, payload, repository=repository))

@@ -1,7 +1,7 @@
 """A worker: takes phases from the shared queue, wakes runs that can go on, and takes over from executors that ended."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -32,10 +32,16 @@ class Duty(NamedTuple):
     """Whether it ends when nothing is left to do."""
 
 
-def work(settings: Settings, duty: Duty, note: Note, on_start: Callable[[Engine], None] = lambda _: None) -> None:
+def work(
+    settings: Settings,
+    duty: Duty,
+    note: Note,
+    on_start: Callable[[Engine], None] = lambda _: None,
+    beside: Callable[[Engine], AbstractContextManager[None]] = lambda _: nullcontext(),
+) -> None:
     """Work until the engine is stopped, or until nothing is left to do; steps under way are finished first.
 
-    Where others took over, the process ends at once, with exit code 6.
+    What is done `beside` lasts as long as that. Where others took over, the process ends at once, with exit code 6.
 
     Raises:
         LedgerError: the ledger or the engine's database cannot be used.
@@ -49,6 +55,7 @@ def work(settings: Settings, duty: Duty, note: Note, on_start: Callable[[Engine]
         stack.enter_context(reaping(engine))
         on_start(engine)
         engine.note("started", executor=lease.id, concurrency=duty.concurrency)
+        stack.enter_context(beside(engine))
         _watch(engine, duty)
         engine.stop()
         engine.drain()
