@@ -1,0 +1,74 @@
+"""Where a code may come from: a person's hands, or standard input. What came another way is refused before it is tried.
+
+Arguments, variables of the environment and a workflow's inputs are seen by others and kept in logs. Whether the code is
+right plays no part here.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from orchestrator.errors import UsageError
+from orchestrator.escalations.codes import looks_like_code, normal
+
+MOST_BYTES = 4_096
+"""So much of standard input is read."""
+_SHORTEST = 16
+"""Less than that may stand anywhere by accident."""
+_MOST_EVENT_BYTES = 8 * 1024 * 1024
+_EVENT = "GITHUB_EVENT_PATH"
+_NEW = "it may be known to others now: make new ones with `orch code new`, and type the code, or pipe it in"
+
+
+def name_in(given: Iterable[str]) -> str | None:
+    """Return the escalation that arguments name, None where they name none.
+
+    Raises:
+        UsageError: a code stands there, which is not repeated; or several names.
+    """
+    words = list(given)
+    if any(map(looks_like_code, (*words, "".join(words)))):
+        raise UsageError("a code was given as an argument, which other users and the shell's history see", advice=_NEW)
+    if len(words) > 1:
+        raise UsageError(f"{len(words)} names; expected at most one escalation", advice="`orch status` lists them")
+    return words[0] if words else None
+
+
+def code_in(data: bytes) -> str:
+    """Return the code in what standard input gave.
+
+    Raises:
+        UsageError: there is nothing in it.
+    """
+    text = data.decode("utf-8", "replace")
+    if not normal(text):
+        raise UsageError(
+            "there is no terminal to ask for a code on, and standard input has none",
+            advice="run it in a terminal, or pipe the code in; arguments and variables are not read",
+        )
+    return text
+
+
+def refuse_seen(code: str, environ: Mapping[str, str]) -> None:
+    """Refuse a code that also stands in the environment, or in the event that started a workflow.
+
+    Raises:
+        UsageError: it does.
+    """
+    wanted = normal(code)
+    if len(wanted) < _SHORTEST:
+        return
+    for name, value in environ.items():
+        if wanted in normal(value):
+            raise UsageError(f"the code also stands in the environment, in the variable {name}", advice=_NEW)
+    if wanted in normal(_event(environ), most=_MOST_EVENT_BYTES):
+        raise UsageError("the code also stands among the inputs of the workflow, which its log keeps", advice=_NEW)
+
+
+def _event(environ: Mapping[str, str]) -> str:
+    if not environ.get(_EVENT):
+        return ""
+    try:
+        with Path(environ[_EVENT]).open("rb") as opened:
+            return opened.read(_MOST_EVENT_BYTES).decode("utf-8", "replace")
+    except (OSError, ValueError):
+        return ""

@@ -1,0 +1,278 @@
+"""What a renewal really does, sealed: whoever reads the ledger sees that there is a seal, and the same of each one.
+
+AES-GCM under a key that lies in the ledger's folder and never in the ledger. A renewal by code carries a seal; it says
+whether the old deadline goes on counting, which a code given under duress asks for.
+"""
+
+import json
+import os
+import stat
+import struct
+from contextlib import suppress
+from enum import IntEnum
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from orchestrator import place
+from orchestrator.clock import SECOND_NS, format_time
+from orchestrator.digest import canonical
+from orchestrator.errors import DecisionError, LedgerError
+from orchestrator.escalations.advance import due_ns
+from orchestrator.escalations.kept import Record
+from orchestrator.escalations.model import Audience, Escalation
+from orchestrator.escalations.state import chain_of
+from orchestrator.ledger.store import Connection, Ledger
+
+FILE = "seal.key"
+"""In the ledger's folder, mode 0600: 32 bytes, in hex."""
+BEGAN = "orch.escalation.began"
+_FORM = "orch-seal/1"
+_KEY_BYTES, _NONCE_BYTES, _TAG_BYTES = 32, 12, 16
+_SAID = struct.Struct(">BBQ")
+SIZE_BYTES = _NONCE_BYTES + _SAID.size + _TAG_BYTES
+"""Of every seal, whatever it says."""
+_OTHERS = 0o077
+_BY_HAND = ("orch.escalation.deadline", "orch.escalation.armed", "orch.escalation.disarmed")
+"""What sets the deadline that counts, beside a new cycle."""
+_NEWEST = """
+SELECT e.type, p.body FROM events e LEFT JOIN payloads p ON p.event_id = e.id
+WHERE e.run_id = ? AND e.type IN (?, ?, ?, ?) ORDER BY e.run_seq DESC LIMIT 1"""
+
+
+class Effect(IntEnum):
+    """What a renewal does."""
+
+    RENEW = 0
+    KEEP = 1
+    """It looks like one, and the old deadline goes on."""
+
+
+class Real(NamedTuple):
+    """By what an escalation really goes."""
+
+    deadline_ns: int
+    """Nanoseconds since 1970, 0 for none."""
+    is_armed: bool
+    is_kept: bool = False
+    """Whether that is another one than the ledger shows."""
+
+
+class Sealer(NamedTuple):
+    """Who makes and opens the seals of a ledger."""
+
+    ledger_id: str
+    key: bytes
+
+    def __repr__(self) -> str:
+        """Return nothing of the key."""
+        return f"Sealer({self.ledger_id!r})"
+
+    @classmethod
+    def of(cls, ledger: Ledger, *, may_make: bool = False) -> Self:
+        """Return the sealer of a ledger; its key is made where there is none and that is permitted.
+
+        Raises:
+            LedgerError: the key is not here, can be read by others, or cannot be made.
+        """
+        file = ledger.folder / FILE
+        if may_make and not os.path.lexists(file):
+            _make(ledger.folder)
+        return cls(ledger.id, _read(file))
+
+    def seal(self, about: tuple[str, ...], first: int, second: int, number: int) -> str:
+        """Return three numbers sealed, in hex; it opens only as what it is `about`."""
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        nonce = os.urandom(_NONCE_BYTES)
+        data = _SAID.pack(first, second, number)
+        return (nonce + AESGCM(self.key).encrypt(nonce, data, self._beside(about))).hex()
+
+    def opened(self, about: tuple[str, ...], sealed: str) -> tuple[int, int, int]:
+        """Return what was sealed about this.
+
+        Raises:
+            LedgerError: it was not sealed by this key, or about something else, or is damaged.
+        """
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        try:
+            data = bytes.fromhex(sealed)
+            said = AESGCM(self.key).decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], self._beside(about))
+            first, second, number = _SAID.unpack(said)
+        except (ValueError, InvalidTag, struct.error):
+            raise LedgerError(
+                f"a seal in the ledger does not open: {' '.join(about)}",
+                advice=f"{FILE} is another ledger's, or the ledger was tampered with: `orch ledger verify`",
+            ) from None
+        return first, second, number
+
+    def _beside(self, about: tuple[str, ...]) -> bytes:
+        return canonical([_FORM, self.ledger_id, *about])
+
+
+def sealed_renewal(sealer: Sealer, name: str, shown: tuple[int, int], real: Real) -> str:
+    """Return the seal of a renewal: by what the escalation really goes then.
+
+    `shown` is what the ledger says of it: when it was, and the new deadline, nanoseconds since 1970.
+    """
+    effect = Effect.KEEP if real.is_kept else Effect.RENEW
+    return sealer.seal(_about(name, *map(_time, shown)), effect, int(real.is_armed), real.deadline_ns)
+
+
+def real_deadline(record: Record, ledger: Ledger) -> int:
+    """Return the deadline that really counts, nanoseconds since 1970, 0 for none; not within a transaction.
+
+    Raises:
+        LedgerError: as `real_in`.
+    """
+    return real(record, ledger).deadline_ns
+
+
+def real(record: Record, ledger: Ledger) -> Real:
+    """Return by what an escalation really goes; not within a transaction.
+
+    Raises:
+        LedgerError: as `real_in`.
+    """
+    with ledger.store.reading() as connection:
+        return real_in(connection, record, ledger)
+
+
+def real_in(connection: Connection, record: Record, ledger: Ledger) -> Real:
+    """Return by what an escalation really goes, in an open transaction.
+
+    That is what the ledger shows, unless a seal says something else; whoever sets the deadline, arms or disarms after
+    such a renewal ends that.
+
+    Raises:
+        LedgerError: the cycle was begun under a seal, and the key is not here or is another one, or the event that has
+            the seal was erased: then nobody can tell what counts.
+    """
+    shown = Real(record.deadline, record.is_armed)
+    rows = connection.execute(_NEWEST, (chain_of(record.name), BEGAN, *_BY_HAND))
+    if not rows or rows[0][0] != BEGAN:
+        return shown
+    if rows[0][1] is None:
+        raise LedgerError(
+            f"how the cycle {record.cycle} of {record.name} began was erased, so nobody can tell what counts",
+            advice="begin another: `orch renew`, or `orch reset`",
+        )
+    said = json.loads(bytes(rows[0][1]))
+    if said.get("cycle") != record.cycle or not said.get("seal"):
+        return shown
+    about = _about(record.name, said["at"], said["deadline"])
+    effect, is_armed, deadline_ns = Sealer.of(ledger).opened(about, said["seal"])
+    return Real(deadline_ns, bool(is_armed), is_kept=True) if effect == Effect.KEEP else shown
+
+
+def meant(escalation: Escalation, record: Record, ledger: Ledger) -> tuple[Escalation, Record]:
+    """Return by what a tick goes: mostly both as they are; not within a transaction.
+
+    Where an old deadline is kept, the record has that one, and the escalation tells the operator nothing: its reminders
+    would tell whoever stands beside. What is recorded is compared with the record as it was given, not with this one.
+
+    Raises:
+        LedgerError: as `real_in`.
+    """
+    found = real(record, ledger)
+    if not found.is_kept:
+        return escalation, record
+    return quiet(escalation), record._replace(deadline=found.deadline_ns, is_armed=found.is_armed)
+
+
+def shown(escalation: Escalation, record: Record, ledger: Ledger, now_ns: int) -> Record:
+    """Return an escalation as it is shown: where an old deadline is kept, as if the shown one counted.
+
+    Whoever cannot open the seal is shown what the ledger says; not within a transaction.
+    """
+    try:
+        found = real(record, ledger)
+    except LedgerError:
+        return record
+    if not found.is_kept:
+        return record
+    reached = [
+        place for place in range(1, len(escalation.stages)) if due_ns(escalation, place, record.deadline) <= now_ns
+    ]
+    place = reached[-1] if reached and record.is_armed else 0
+    since_ns = record.deadline - escalation.renewal.extends_s * SECOND_NS
+    stage_at = due_ns(escalation, place, record.deadline) if place else since_ns
+    return record._replace(stage=escalation.stages[place].name, stage_at=stage_at)
+
+
+def quiet(escalation: Escalation) -> Escalation:
+    """Return an escalation whose stages tell the operator nothing."""
+    stages = (
+        stage._replace(deeds=(), planned=None) if stage.audience is Audience.OPERATOR else stage
+        for stage in escalation.stages
+    )
+    return escalation._replace(stages=tuple(stages))
+
+
+def _about(name: str, at: str, deadline: str) -> tuple[str, ...]:
+    return ("renewal", name, at, deadline)
+
+
+def _time(ns: int) -> str:
+    return format_time(ns) if ns else ""
+
+
+def _read(file: Path) -> bytes:
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(descriptor, "rb") as opened:  # noqa: PTH123  # a descriptor
+            seen = os.fstat(descriptor)
+            if not stat.S_ISREG(seen.st_mode) or seen.st_uid != os.geteuid() or seen.st_mode & _OTHERS:
+                raise LedgerError(
+                    f"the key {str(file)!r} is not safe: expected a file of user {os.geteuid()} with mode 600, "
+                    f"seen user {seen.st_uid}, mode {stat.S_IMODE(seen.st_mode):03o}",
+                    advice="whoever could read it can open seals; if nobody did, chmod 600 it",
+                )
+            key = bytes.fromhex(opened.read(2 * _KEY_BYTES + 1).decode("ascii").strip())
+    except FileNotFoundError:
+        raise LedgerError(
+            f"the key that opens the seals of renewals is not here: there is no file {str(file)!r}",
+            advice=f"copy {FILE} from the machine where the codes were made, or make new ones with `orch code new`",
+        ) from None
+    except OSError as error:
+        raise LedgerError(
+            f"the key {str(file)!r} cannot be read: {error.strerror}", advice="see that it is a plain file of your own"
+        ) from error
+    except ValueError:
+        key = b""
+    if len(key) != _KEY_BYTES:
+        raise LedgerError(
+            f"the key {str(file)!r} is damaged; expected {_KEY_BYTES} bytes in hex", advice="put it back from a copy"
+        )
+    return key
+
+
+def _make(folder: Path) -> None:
+    """Make the key; of two processes at once both use the one that was there first."""
+    draft = folder / f".{FILE}.{os.urandom(8).hex()}"
+    try:
+        place.private_dir(folder)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "wb") as opened:  # noqa: PTH123  # a descriptor
+            opened.write(os.urandom(_KEY_BYTES).hex().encode() + b"\n")
+            opened.flush()
+            os.fsync(descriptor)
+        with suppress(FileExistsError):
+            os.link(draft, folder / FILE)
+        _sync(folder)
+    except DecisionError as error:
+        raise LedgerError(f"the key of seals cannot be made: {error}", advice=error.advice) from error
+    except OSError as error:
+        message = f"the key of seals cannot be made in {str(folder)!r}: {error.strerror}"
+        raise LedgerError(message, advice="see that the folder can be written") from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
