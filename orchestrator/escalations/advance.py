@@ -64,8 +64,12 @@ def advance(escalation: Escalation, standing: Standing, now_ns: int) -> Advance:
         wake = max(due_ns(escalation, here + 1, deadline), _free_ns(escalation, standing))
         return Advance(here, here, Why.EARLY, wake)
     target = due[-1]
-    chosen = target if escalation.catch_up is CatchUp.JUMP else here + 1
+    is_jump = escalation.catch_up is CatchUp.JUMP
+    chosen = target if is_jump else here + 1
     why, until = _hindrance(escalation, standing, chosen, now_ns)
+    if is_jump and why is not Why.DUE and target < len(escalation.stages) - 1:  # the next may be free earlier
+        further = due_ns(escalation, target + 1, deadline)
+        until = further if until is None else min(until, further)
     return Advance(target, chosen if why is Why.DUE else here, why, until)
 
 
