@@ -91,5 +91,12 @@ CATALOGUE: dict[str, Action] = {
     "auto_approve": _action(
         "phase", "let a run go on after a phase that has no criteria, `plan:phase`", arguments="criteria met mode"
     ),
+    "tick": _action("escalation", "look where an escalation stands by the clock, and go on", arguments="cycle stage"),
+    "enter_stage": _action("escalation", "let an escalation enter a stage", arguments="audience cycle from stage"),
+    "control_escalation": _action(
+        "escalation",
+        "change an escalation's deadline, or arm, reset or release it",
+        arguments="cycle deadline delay operation",
+    ),
 }
 """Name to action. `docs/actions.md` shows it; a test holds both equal."""

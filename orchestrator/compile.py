@@ -72,6 +72,9 @@ def compile_packs(pack_set: PackSet) -> Compiled:
             for entry in sorted(pack_set.roster, key=lambda entry: entry.name)
         },
     }
+    if pack_set.escalations:  # else the only order is `stages`
+        orders = [list(pack.declared_stages) for pack in packs if pack.declared_stages]
+        data["stage_orders"] = [*orders, *(list(one.stages) for one in pack_set.escalations)]
     modules = {f"packs/{pack.name}/{module.path}": module.text.encode() for pack in packs for module in pack.modules}
     return Compiled(data, modules, tuple(sorted(set(_patterns(data)))))
 

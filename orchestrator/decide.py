@@ -21,6 +21,7 @@ from orchestrator.errors import DecisionError, UsageError
 from orchestrator.meters import amount, micro
 from orchestrator.names import shown
 from orchestrator.placeholder import fill
+from orchestrator.remedy import next_action
 
 if TYPE_CHECKING:
     from orchestrator.load import Loaded
@@ -36,6 +37,7 @@ _HOST_FACTS = {
     "trigger": "a text",
     "contributors": "a list of subject names",
     "stage": "a text",
+    "escalation": "an object",
     "evidence": "a list of objects",
     "approvals": "a list of objects",
     "budgets": "a list of objects",
@@ -43,7 +45,6 @@ _HOST_FACTS = {
 }
 """What a host may state, and in which form: a wrong form would quietly loosen a decision."""
 _ROSTER_FACTS = ("roles", "attributes")
-_MOST_PACKS = 5
 _EMPTY: dict[str, Any] = {"subject": {}, "action": {}, "resource": {}, "context": {}}
 
 
@@ -91,6 +92,8 @@ class Policy(NamedTuple):
     """Every pack: name, version, layer, digest."""
     counters: tuple[tuple[str, str, str | None], ...] = ()
     """Every budget that a rule asks for: meter, per, window."""
+    escalations: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    """Name to what `escalations.model.Escalation.of` reads."""
 
     @classmethod
     def load(cls, packs: Iterable[str | os.PathLike[str]] = (), **options: Any) -> Self:  # noqa: ANN401  # passed on, typed there
@@ -112,7 +115,14 @@ class Policy(NamedTuple):
     def of(cls, loaded: "Loaded") -> Self:
         """Return the policy that was loaded."""
         return cls(
-            loaded.engine, loaded.digest, loaded.declared, loaded.roster, loaded.claims, loaded.packs, loaded.counters
+            loaded.engine,
+            loaded.digest,
+            loaded.declared,
+            loaded.roster,
+            loaded.claims,
+            loaded.packs,
+            loaded.counters,
+            loaded.escalations,
         )
 
     def decide(
@@ -181,6 +191,8 @@ class Policy(NamedTuple):
         if errors:
             return {**_EMPTY, "facts": facts}
         facts |= host_facts(question.facts)
+        if "escalation" in facts:
+            facts["escalation"] = _with_texts(facts["escalation"], asked["action"])
         name = request.subject_name(asked)
         if "subject" not in facts and name in self.roster:
             entry = self.roster[name]
@@ -230,7 +242,7 @@ class Policy(NamedTuple):
             "obligations": obligations,
             "advice": [*_advice(answer["advice"]), *(f"claimed, so never executed: {claim}" for claim in claims)],
         }
-        context["next_action"] = _next_action(context)
+        context["next_action"] = next_action(context)
         return Decision(question.request if isinstance(question.request, dict) else {}, context, question.label, facts)
 
 
@@ -259,6 +271,13 @@ def host_facts(given: Mapping[str, Any]) -> dict[str, Any]:
     if "budgets" in facts:
         facts["budgets"] = [_counter(one) for one in facts["budgets"]]
     return facts
+
+
+def _with_texts(escalation: Mapping[str, Any], action: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is known of an escalation with what the texts of an action come to."""
+    from orchestrator.escalations.plain import texts  # only an escalation's actions need it
+
+    return {**escalation, "texts": texts(action.get("properties", {}), action["name"])}
 
 
 def _has_form(value: object, name: str) -> bool:
@@ -342,49 +361,3 @@ def _advice(given: list[dict[str, Any]]) -> Iterator[str]:
     for one in given:
         if one["kind"] == "vote_ignored":
             yield f"a vote by {shown(one['by'])} does not count: {WHY_IGNORED.get(one['why'], one['why'])}"
-
-
-def _next_action(context: dict[str, Any]) -> str:
-    match context["reason"]:
-        case "allowed" | "warned":
-            return ""
-        case "pending":
-            return "; then ".join(
-                _wanted(one)
-                for one in context["obligations"]
-                if one["status"] == "unmet" and one["phase"] == "before" and one["mode"] == "enforce"
-            )
-        case "budget_spent":
-            spent = [
-                one["id"] for one in context["obligations"] if one["type"] == "budget" and one["status"] == "unmet"
-            ]
-            return f"raise the limit of {', '.join(spent)}"
-        case "undecidable":
-            return "give the missing budget counters; without them nothing may run"
-    objecting = [one for one in context["findings"] if one["mode"] == "enforce" and not one["waived"]]
-    objecting = [one for one in objecting if one["effect"] in {"deny", "require"} and one["level"] != "advisory"]
-    if fix := next((str(one["fix"]) for one in objecting if one["fix"]), ""):
-        return fix
-    packs = sorted({str(one["rule"]).rpartition("/")[0] for one in objecting})
-    return f"ask the owners of the pack{'' if len(packs) == 1 else 's'} {', '.join(packs[:_MOST_PACKS])}".rstrip()
-
-
-def _wanted(one: dict[str, Any]) -> str:
-    given = one["properties"]
-    match one["type"]:
-        case "approval" if rejecting := given.get("rejected_by"):
-            some = " and ".join(rejecting)
-            have, lapses = ("has", "it lapses") if len(rejecting) == 1 else ("have", "they lapse")
-            what = "the rejection" if len(rejecting) == 1 else "the rejections"
-            return f"{some} {have} to take {what} as {given['role']} back (orch revoke), or wait until {lapses}"
-        case "approval":
-            missing = max(1, given["count"] - given["votes"])
-            people = "one person" if missing == 1 else f"{missing} people"
-            return f"get the approval of {people} of role {given['role']}"
-        case "evidence" if "failed" in given:
-            return f"make {given['evidence']} pass, then add the new report (orch evidence add)"
-        case "evidence":
-            debt = f" for this run's earlier action {given['of'][:19]}, which owes it" if "of" in given else ""
-            return f"add evidence of type {given['evidence']}{debt}"
-        case _:
-            return f"bring the run to stage {given['stage']}"

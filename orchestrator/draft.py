@@ -139,7 +139,7 @@ def problems(draft: Draft, opa: Opa, now_ns: int) -> list[Problem]:
         DecisionError: OPA gave no answer.
     """
     said = (each for each in validate(draft.pack_set, now_ns) if each.file in draft.own_files)
-    found = [*draft.warnings, *said, *_patterns(draft, opa), *module_problems(draft, opa)]
+    found = [*draft.warnings, *said, *_patterns(draft, opa), *module_problems(draft, opa), *_ways_in(draft, opa)]
     unique = {(each.file, each.line, each.column, each.seen): each for each in found}
     return [unique[key] for key in sorted(unique)]
 
@@ -163,6 +163,25 @@ def module_problems(draft: Draft, opa: Opa) -> Iterator[Problem]:
         complaints = opa.check([Path(out.name)], is_bundle=True)
     for complaint in complaints:
         yield _problem(complaint, files, draft)
+
+
+def _ways_in(draft: Draft, opa: Opa) -> Iterator[Problem]:
+    """Give the texts for operators that would be denied when they are due, because they carry a way in."""
+    known = {one.name: one for one in draft.own_escalations}
+    if not known:
+        return
+    from orchestrator.escalations.model import Escalation
+    from orchestrator.escalations.reminders import refused
+
+    with tempfile.NamedTemporaryFile(prefix="orch-", suffix=".tar.gz") as out:
+        out.write(draft.bundle().data)
+        out.flush()
+        found = refused([Escalation.of(one.row) for one in known.values()], Path(out.name), opa)
+    for one in found:
+        source = known[one.escalation].source
+        seen = f"{one.escalation}: {one.stage}/{one.deed} would be denied when it is due: {one.why}"
+        expected = "a text that leads nowhere"
+        yield Problem(source.file, source.line, source.column, seen, expected, "who may renew knows how")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,17 @@ SUBJECT = "agent:tester"
 """The subject of a case that names none."""
 REPOSITORY = "acme/app"
 """The repository of a case that names none."""
+_ESCALATION: Mapping[str, Any] = {
+    "name": "escalation",
+    "mode": "countdown",
+    "cycle": 1,
+    "is_armed": True,
+    "deadline": None,
+    "delivered": [],
+    "audience": "operator",
+    "is_drill": False,
+}
+"""What a case says of an escalation where it says nothing."""
 _PROPERTIES = ("branch", "head_branch", "files")
 _SHOWN = 6
 
@@ -44,6 +55,8 @@ def question(case: TestCase) -> Question:
     """
     values: dict[str, Any] = _plain(case.values)
     facts: dict[str, Any] = values.get("facts", {})
+    if isinstance(facts.get("escalation"), dict):
+        facts |= _at_a_tick(facts, values.get("now", NOW))
     request = values.get("request") or _request(values)
     if "request" not in values and request["resource"]["type"] != "repository":
         facts.setdefault("repository", values.get("repository", REPOSITORY))
@@ -108,6 +121,14 @@ def _why(decision: Decision) -> str:
     return f" ({said}: {_listed(by)})" if by else f" ({decision.reason.replace('_', ' ')})"
 
 
+def _at_a_tick(facts: Mapping[str, Any], now: str) -> dict[str, Any]:
+    """Return what the host would know of an escalation of which a case says a part: `{stage, escalation}`."""
+    said = facts["escalation"]
+    stage = said.get("stage", facts.get("stage"))
+    whole = {**_ESCALATION, "stage_at": now, "stage": stage, "of_stage": stage, **said}
+    return {"escalation": whole} | ({"stage": facts.get("stage", stage)} if isinstance(stage, str) else {})
+
+
 def _request(values: Mapping[str, Any]) -> dict[str, Any]:
     action, subject = values["action"], values.get("subject", SUBJECT)
     arguments = values.get("args", {})
@@ -133,6 +154,9 @@ def _resource(values: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[s
         case "command":
             argv = arguments.get("argv")
             name = argv[0] if isinstance(argv, list) and argv else "command"
+        case "escalation":
+            known = values.get("facts", {}).get("escalation")
+            name = known.get("name", kind) if isinstance(known, dict) else kind
         case _:
             name = arguments.get("channel") or arguments.get("url") or kind
     return {"type": kind, "id": str(name)}

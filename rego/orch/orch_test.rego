@@ -197,6 +197,17 @@ test_a_missing_counter_within_a_run_is_undecidable if {
 	_ask([_paid], "run", {}, []).outcome == "allow"
 }
 
+test_a_stage_is_later_only_within_its_own_order if {
+	staged := _rule("staged", "require", {"stage": "staging"})
+	orders := [["dev", "staging", "production"], ["ok", "full"]]
+	policy := object.union(_policy([_allow, staged]), {"stages": array.concat(orders[0], orders[1]), "stage_orders": orders})
+	every stage, outcome in {"production": "allow", "dev": "pending", "full": "pending"} {
+		batch := [_request("run", {"stage": stage}, [])]
+		answer := orch.answer[0] with data.policy as policy with input as {"batch": batch}
+		answer.outcome == outcome
+	}
+}
+
 test_a_stage_that_is_reached_is_enough if {
 	staged := _rule("staged", "require", {"stage": "staging"})
 	_ask([_allow, staged], "run", {"stage": "production"}, []).outcome == "allow"

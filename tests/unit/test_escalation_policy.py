@@ -149,6 +149,14 @@ def test_the_stages_of_all_are_in_one_order() -> None:
     assert found.stages == ("dev", "production", "ok", "reminded", "warned", "full", "told")
 
 
+def test_each_list_of_stages_stays_an_order_of_its_own() -> None:
+    pack = PACK.replace("default: deny\n", "default: deny\ndeclares: {stages: [dev, production]}\n")
+
+    compiled = compile_packs(linked(pack, small("a", "ok", "full")))
+
+    assert compiled.data["stage_orders"] == [["dev", "production"], ["ok", "full"]]
+
+
 def test_stages_in_contradicting_orders_are_refused() -> None:
     with pytest.raises(PackError) as caught:
         linked(small("a", "ok", "warned", "full"), small("b", "ok", "full", "warned"))

@@ -67,10 +67,12 @@ def test_a_case_is_filled_in_to_a_whole_request() -> None:
         ({"action": "send_message", "args": {"channel": "mail"}}, {"type": "channel", "id": "mail"}),
         ({"action": "call_webhook", "args": {"url": "https://x.y/"}}, {"type": "endpoint", "id": "https://x.y/"}),
         ({"action": "run_command", "args": {"argv": ["ls", "-l"]}}, {"type": "command", "id": "ls"}),
+        ({"action": "tick", "facts": {"escalation": {"name": "c"}}}, {"type": "escalation", "id": "c"}),
+        ({"action": "tick"}, {"type": "escalation", "id": "escalation"}),
         ({"action": "own", "tool": "a:b"}, {"type": "tool", "id": "a:b"}),
         ({"action": "own", "repository": "x/y"}, {"type": "repository", "id": "x/y"}),
     ],
-    ids=["tool", "channel", "endpoint", "command", "declared with a tool", "declared"],
+    ids=["tool", "channel", "endpoint", "command", "tick", "tick of any", "declared with a tool", "declared"],
 )
 def test_the_resource_follows_from_the_action(values: dict[str, Any], expected: dict[str, str]) -> None:
     assert question(case(**values)).request["resource"] == expected
@@ -97,6 +99,51 @@ def test_digests_are_put_into_votes() -> None:
     assert action.startswith("sha256:")
     assert change != action
     assert other == "other"
+
+
+def test_what_a_case_says_of_an_escalation_is_filled_in() -> None:
+    facts = question(
+        case(action="send_message", facts={"escalation": {"stage": "full"}}, now="2026-03-01T09:00:00Z")
+    ).facts
+
+    assert facts["stage"] == "full"
+    assert facts["escalation"] == {
+        "name": "escalation",
+        "mode": "countdown",
+        "cycle": 1,
+        "is_armed": True,
+        "stage": "full",
+        "stage_at": "2026-03-01T09:00:00Z",
+        "deadline": None,
+        "delivered": [],
+        "of_stage": "full",
+        "audience": "operator",
+        "is_drill": False,
+    }
+
+
+def test_what_a_case_says_of_an_escalation_itself_stays() -> None:
+    said = {"stage": "full", "of_stage": "partial", "audience": "custodians", "cycle": 7, "delivered": ["warn/mail"]}
+
+    facts = question(case(action="send_message", facts={"stage": "else", "escalation": said})).facts
+
+    assert facts["stage"] == "else"
+    assert facts["escalation"].items() >= said.items()
+
+
+def test_a_pack_can_be_tested_stage_by_stage(tmp_path: Path) -> None:
+    pack = PACK + "  - {id: tell, effect: allow, actions: send_message, when: {facts.escalation.of_stage: full}}\n"
+    cases = "  - {{name: {0}, action: send_message, args: {{body: Hello}}, facts: {{escalation: {{stage: {0}}}}}, expect: {{outcome: {1}}}}}\n"
+    texts = TESTS + cases.format("full", "allow") + cases.format("warn", "deny")
+    texts += (
+        "  - {name: way in, action: send_message, args: {body: acme&#46;example}, facts: {escalation: {stage: full}}, "
+    )
+    texts += "expect: {outcome: deny, findings: orch/way-in}}\n"
+
+    made = report(tmp_path, pack, texts)
+
+    assert [str(each) for suite in made.suites for one in suite.cases for each in one.mismatches] == []
+    assert made.exit_code is Exit.OK
 
 
 def test_a_case_without_a_time_does_not_depend_on_the_day() -> None:

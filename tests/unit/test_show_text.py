@@ -170,6 +170,11 @@ def test_a_request_of_any_shape_can_be_shown(asked: dict[str, object]) -> None:
             id="stage",
         ),
         pytest.param(
+            obligation("stage:continuity", properties={"stage": "b", "target": "c", "at": "a", "why": "due"}),
+            "stage of continuity: by the clock b, now a",
+            id="by the clock",
+        ),
+        pytest.param(
             obligation("stage", mode="warn", properties={"stage": "a"}),
             "stage: a or later, now unknown (only warns)",
             id="warn",

@@ -6,6 +6,8 @@ import data.orch.layers
 import data.orch.obligations
 import data.orch.request
 import data.orch.rules
+import data.orch.stages
+import data.orch.wayin
 
 # METADATA
 # description: The answer to one request. Anything but a clear allow is a deny.
@@ -48,6 +50,8 @@ _reason(view) := "undecidable" if obligations.is_undecidable(view)
 
 else := "denied" if layers.denies(view)
 
+else := "denied" if _of_library != []
+
 else := "no_policy" if layers.without_policy(view) != set()
 
 else := "budget_spent" if obligations.is_spent(view)
@@ -81,7 +85,10 @@ _findings := array.concat(
 	),
 	array.concat(
 		[_of_default(id, units) | some id, units in layers.denying_by_default_at_all],
-		array.concat(_no_policy, [_of_module(id, finding) | some [id, finding] in layers.contributed]),
+		array.concat(
+			array.concat(_of_library, _no_policy),
+			[_of_module(id, finding) | some [id, finding] in layers.contributed],
+		),
 	),
 )
 
@@ -141,6 +148,28 @@ _no_policy_mode := ["enforce"] if layers.without_policy(layers.outcome_view) != 
 else := ["warn"] if layers.without_policy("would") != set()
 
 else := []
+
+# What the fixed library itself denies, in every mode.
+_of_library := array.concat(
+	[object.union(
+		_host_finding("orch/way-in", "enforce", message),
+		{"fix": "take it out of the text; who may renew knows how"},
+	) |
+		some message in wayin.objections
+	],
+	[object.union(
+		_host_finding("orch/stage", "enforce", message),
+		{"fix": "ask by `orch tick`, with the policy that holds the escalation"},
+	) |
+		some message in stages.objections
+	],
+) if {
+	_is_of_an_escalation
+} else := []
+
+_is_of_an_escalation if stages.is_by_the_clock
+
+_is_of_an_escalation if input.facts.escalation
 
 _host_finding(rule, mode, message) := {
 	"rule": rule,

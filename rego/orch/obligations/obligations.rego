@@ -5,13 +5,16 @@ package orch.obligations
 import data.orch.layers
 import data.orch.request
 import data.orch.rules
+import data.orch.stages
 import data.orch.votes
 
 _max_expiry_s := 31536000
 
 # METADATA
-# description: The joined obligations of a view, by id, with what earlier actions of the run still owe.
-of(view) := object.union(_asked_for(view), _debts(view))
+# description: The joined obligations of a view, by id, with what earlier actions of the run still owe, and what the clock says of an escalation.
+of(view) := object.union_n([_asked_for(view), _debts(view), stages.owed]) if {
+	stages.is_by_the_clock
+} else := object.union(_asked_for(view), _debts(view))
 
 _asked_for(view) := {} if {
 	_askers(view) == set()
@@ -284,7 +287,7 @@ else := {"stage": {
 	"phase": "before",
 	"properties": {"stage": latest, "at": request.stage},
 	"proof": [],
-	"status": _status(_stands_at(latest)),
+	"status": _status(_stands_at_all(asked)),
 }} if {
 	latest := _latest(asked)
 }
@@ -296,12 +299,24 @@ else := [stage | some stage in data.policy.stages; stage in asked][count(asked) 
 
 _declared := {stage | some stage in data.policy.stages}
 
-_stands_at(wanted) if _place_of(request.stage) >= _place_of(wanted)
+_stands_at_all(asked) if {
+	every stage in asked {
+		_stands_at(stage)
+	}
+} else := false
 
-else := false
+# Later says something only within one order: a stage of an escalation is not later than one of a pack's own list.
+_stands_at(wanted) if {
+	some order in _orders
+	_place_in(order, request.stage) >= _place_in(order, wanted)
+}
 
-_place_of(stage) := place if {
-	some place, other in data.policy.stages
+_orders := data.policy.stage_orders if data.policy.stage_orders
+
+else := [data.policy.stages]
+
+_place_in(order, stage) := place if {
+	some place, other in order
 	other == stage
 }
 
