@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from orchestrator.errors import UsageError
 from orchestrator.settings import Settings
 
 
@@ -25,21 +26,51 @@ from orchestrator.settings import Settings
 )
 @click.option("--root", metavar="DIR", help="The folder of every run's files here; else where each was begun.")
 @click.option("--once", "is_once", is_flag=True, help="End when nothing is left to do.")
+@click.option("--tick-every", metavar="DURATION", help="Tick every escalation of the packs so often, such as 5m.")
 @click.option("--packs", multiple=True, metavar="DIR|BUNDLE", help="The organisation's packs; else ORCH_PACKS.")
 @click.option("--config", metavar="FILE", help="Another operator's file.")
 @click.option("--ledger", metavar="PLACE", help="A folder or postgresql://...; else ORCH_LEDGER.")
-def worker(*, concurrency: int, poll_s: float, root: str | None, is_once: bool, **given: Any) -> None:  # noqa: ANN401  # click's
+def worker(
+    *,
+    concurrency: int,
+    poll_s: float,
+    root: str | None,
+    is_once: bool,
+    tick_every: str | None,
+    **given: Any,  # noqa: ANN401  # click's
+) -> None:
     """Carry out what `orch run --detach` left, wake runs that can go on, and take over from processes that ended.
 
     As many workers as you like share the queue of one ledger. SIGTERM or Ctrl-C ends a worker after the steps that it
     is carrying out; everything else goes back to the queue. What happens is told on standard error, in JSON Lines
-    unless that is a terminal.
+    unless that is a terminal. With --tick-every a worker is also what `orch tick` is, again and again.
     """
     from orchestrator.runs.worker import Duty, work
 
     settings = Settings.load(given)
     duty = Duty(concurrency, poll_s, Path(root).resolve() if root else None, is_once)
-    work(settings, duty, _tell(is_terminal=sys.stderr.isatty()), on_start=_end_on_signals)
+    beside = _ticking(tick_every, duty)
+    work(settings, duty, _tell(is_terminal=sys.stderr.isatty()), on_start=_end_on_signals, beside=beside)
+
+
+def _ticking(every: str | None, duty: Any) -> Any:  # noqa: ANN401  # runs.worker.Duty, heavy to import
+    """Return what a worker does beside its runs: ticks, where it is to."""
+    from contextlib import nullcontext
+    from functools import partial
+
+    from orchestrator.clock import parse_duration
+
+    if every is None:
+        return lambda _: nullcontext()
+    if duty.is_once:
+        raise UsageError("--tick-every and --once at once", advice="`orch tick` makes one tick")
+    try:
+        every_s = parse_duration(every)
+    except ValueError as error:
+        raise UsageError(f"--tick-every: {error}") from error
+    from orchestrator.escalations.schedule import ticking
+
+    return partial(ticking, every_s=every_s, root=duty.root)
 
 
 def _end_on_signals(engine: Any) -> None:  # noqa: ANN401  # runs.engine.Engine, heavy to import

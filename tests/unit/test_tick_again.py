@@ -1,0 +1,54 @@
+"""The same state, packs and times give the same decisions and effects: a month of ticks, played twice."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from escalation_world import HOUR_NS, NAME, NOON_NS
+from smtp_server import Stage
+from ticking import Ticking, ticking
+
+from orchestrator.clock import format_time
+
+_EVERY_H = 5
+_RENEWED_AT_H = (40, 61, 160, 183)
+_DOWN_AT_H = frozenset({20, 215})
+
+
+def test_a_month_of_ticks_played_again_gives_the_same_decisions_and_effects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ticking(tmp_path, monkeypatch) as made:
+        shutil.copytree(tmp_path / "ledger", tmp_path / "copy")
+
+        first = _month(made)
+        made.world.configure(ledger=str(tmp_path / "copy"))
+        (made.world.work / "released.txt").unlink()
+        second = _month(made)
+
+    assert first == second
+    assert len(first["decisions"]) > 100
+    assert first["stages"][-1] == "full"
+
+
+def _month(made: Ticking) -> dict[str, Any]:
+    """Tick every few hours for thirty days, renew some of the times, let mail be down sometimes; return what came of it."""
+    made.world.mail.mails.clear()
+    made.world.mail._failures.clear()
+    stages = []
+    for hours in range(0, 30 * 24, _EVERY_H):
+        when = format_time(NOON_NS + (hours - 24) * HOUR_NS)
+        for at in _RENEWED_AT_H:
+            if hours <= at < hours + _EVERY_H:
+                made.renew(when)
+        if hours in _DOWN_AT_H:
+            made.world.mail.fail(Stage.RCPT, "451 later")
+        stages.append(made.at(when).stage)
+    decisions = [
+        (one["decision"]["input_digest"], one["decision"]["outcome"])
+        for cycle in range(1, len(_RENEWED_AT_H) + 2)
+        for one in made.payloads("orch.decision", f"{NAME}-c{cycle}")
+    ]
+    sent = [(mail.to, mail.message["Subject"], mail.message["Message-ID"]) for mail in made.world.mail.mails]
+    return {"stages": stages, "decisions": decisions, "sent": sent}
