@@ -14,15 +14,18 @@ UV_LOCK = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test install opa lint format golden bench lock capabilities wheel clean FORCE
+.PHONY: help demo demo-escalation test install opa lint format golden bench lock capabilities wheel clean FORCE
 
 help: ## say what there is
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
 
 demo: install ## install, and ask the starter packs about this repository's own latest change
 	@echo "asking the starter packs about this repository's latest change:"; echo
 	@$(BIN)/orch evaluate --from-git $(DEMO_BASE)..HEAD --point ci --action open_pr --branch main --head-branch agent/demo --repo $(DEMO_REPO) --subject $(DEMO_SUBJECT) --packs policy_packs/coding-agents
 	@echo; echo "next: README.md; .venv/bin/orch evaluate --help; .venv/bin/orch policy new my-pack"
+
+demo-escalation: install ## install, and play the escalation of policy_packs/continuity to its end, against servers on this machine
+	@scripts/demo_escalation.sh
 
 test: lint ## install, then lint, types, Rego and all tests
 	$(OPA) test --fail-on-empty --capabilities opa/capabilities.json --ignore '*.yaml' rego

@@ -30,7 +30,7 @@ def policy() -> None:
 @click.option("-o", "--output", type=click.Choice(["text", "json", "github"]), default="text", show_default=True)
 @click.option("--strict", is_flag=True, help="Let warnings fail, too.")
 def validate(*, paths: tuple[str, ...], layer: str | None, packs: tuple[str, ...], output: str, strict: bool) -> None:
-    """Say all that is wrong with packs: exit 0, or 7."""
+    """Say all that is wrong with packs, and what is proven of escalations: exit 0, or 7."""
     from orchestrator import clock, opa
     from orchestrator.draft import check
     from orchestrator.model import Layer
@@ -38,7 +38,14 @@ def validate(*, paths: tuple[str, ...], layer: str | None, packs: tuple[str, ...
 
     as_layer = Layer(layer) if layer else None
     checked = check(paths, opa.find(), clock.now_ns(), layer=as_layer, org=packs)
-    problems.write(checked.problems, sys.stdout, output, subject=checked.summary, command="orch policy validate")
+    problems.write(
+        checked.problems,
+        sys.stdout,
+        output,
+        subject=checked.summary,
+        command="orch policy validate",
+        proofs=checked.proofs,
+    )
     _exit(checked.exit_code(strict=strict))
 
 
@@ -99,7 +106,7 @@ def sign(bundle: Path, key: Path, out: Path | None) -> None:
     click.echo(sign_file(bundle, key, out))
 
 
-@policy.command(short_help="Print a bundle's digest if it is whole and signed by a key.")
+@policy.command(short_help="Print a bundle's digest if a key signed it, whole.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--key", required=True, type=click.Path(path_type=Path), help="Ed25519 public key, PEM.")
 def verify(bundle: Path, key: Path) -> None:
@@ -115,7 +122,7 @@ def verify(bundle: Path, key: Path) -> None:
 def schema(kind: str | None, out: Path | None) -> None:
     """Print the JSON Schema of KIND, or of every kind of document.
 
-    Kinds: PolicyPack, Waiver, Roster, PolicyTest, Plan, orch.yaml, operator.
+    Kinds: PolicyPack, Waiver, Roster, PolicyTest, Escalation, Plan, orch.yaml, operator.
     """
     from orchestrator.show import schemas
 
@@ -136,6 +143,27 @@ def new(name: str, folder: Path) -> None:
         click.echo(path)
     target = shlex.quote(str(paths[0].parent))
     click.echo(f"next: orch policy validate {target} && orch policy test {target}", err=True)
+
+
+@policy.command("import-escalation", short_help="Make an escalation of another project's files.")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The new folder to write into.")
+@click.option("--name", help="The escalation's name. [default: from the files]")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def import_escalation(*, folder: Path, out: Path, name: str | None, output: str) -> None:
+    """Make an escalation of the policy files of continuity-orchestrator in DIR: states, rules, plan and templates.
+
+    DIR is that project's folder, or its folder `policy`. Written are the escalation, its templates, a pack, a roster
+    and a part of the operator's file. The report says of every rule, action and template variable what became of it,
+    with file and line, and why where it could not be kept. Nothing is overwritten.
+    """
+    from orchestrator.escalations.importing import import_escalation as imported
+    from orchestrator.escalations.importing import write
+    from orchestrator.show import imported_escalation
+
+    found = imported(folder, name=name)
+    write(found, out)
+    imported_escalation.write(found, sys.stdout, output, folder=str(out))
 
 
 def _exit(code: int) -> None:

@@ -58,7 +58,7 @@ def test_a_new_pack_says_what_comes_next(tmp_path: Path) -> None:
 def test_help_tells_each_command_in_one_whole_line(tmp_path: Path) -> None:
     listed = orch(tmp_path, "--help").stdout.partition("Commands:\n")[2].splitlines()
 
-    assert len(listed) == 7
+    assert len(listed) == 8
     assert all(line.endswith(".") and not line.endswith("...") and len(line) <= 80 for line in listed)
 
 
@@ -159,7 +159,7 @@ def test_schemas_for_editors(tmp_path: Path) -> None:
     files = orch(tmp_path, "schema", "--out", "schemas")
 
     assert "properties" in json.loads(one.stdout)
-    assert len(files.stdout.splitlines()) == len(list((tmp_path / "schemas").glob("*.schema.json"))) == 7
+    assert len(files.stdout.splitlines()) == len(list((tmp_path / "schemas").glob("*.schema.json"))) == 8
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from orchestrator.model import Layer
 from orchestrator.policytest import run_tests
 
 PACKS = place.resource("policy_packs")
-NAMES = ("coding-agents", "mcp-tools", "scheduled-jobs", "web-repository")
+NAMES = ("coding-agents", "continuity", "mcp-tools", "scheduled-jobs", "web-repository")
 
 
 def draft(name: str) -> Draft:
@@ -42,7 +42,7 @@ def test_only_what_cannot_be_helped_is_warned_of() -> None:
     found = {name: [problem.seen for problem in problems(draft(name), opa.find(), 0)] for name in NAMES}
 
     assert found.pop("mcp-tools") == ["the module `leaks.rego`: mcp-tools is not fully analysable"]
-    assert found == {"coding-agents": [], "scheduled-jobs": [], "web-repository": []}
+    assert found == {"coding-agents": [], "continuity": [], "scheduled-jobs": [], "web-repository": []}
 
 
 def test_they_can_be_used_together() -> None:
@@ -51,6 +51,7 @@ def test_they_can_be_used_together() -> None:
     layers = {pack.name: pack.layer for pack in together.own_packs}
     assert layers == {
         "coding-agents": Layer.ORG,
+        "continuity": Layer.ORG,
         "mcp-tools": Layer.ORG,
         "scheduled-jobs": Layer.ORG,
         "web": Layer.REPO,
