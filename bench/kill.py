@@ -1,6 +1,6 @@
 """Kills `orch run` and `orch worker` with SIGKILL, hundreds of times, and counts what happened on real servers.
 
-    python bench/kill.py [--kills 300] [--postgres] [--seed 1] [--drills 3] [--write]
+    python bench/kill.py [--tick] [--kills 300] [--postgres] [--seed 1] [--drills 3] [--write]
 
 Several drills side by side, each with servers, a ledger and a checkout of its own. A run is killed where an event of
 one of its actions is recorded, right before and right after, so that every state of the outbox is met at every step;
@@ -8,6 +8,8 @@ then at points spread over all at which something becomes durable or leaves the 
 often once more while somebody goes on with it. At last workers: one is killed in mid-step, one is stopped and goes on
 when another has taken over. The exit code is 1 if an effect was there twice that must not be, or is missing, if a run
 did not end, a ledger does not verify, or a take-over came too late.
+
+With `--tick` it is `orch tick` that is killed, cycle after cycle of an escalation, and ticked again.
 """
 
 import argparse
@@ -28,17 +30,19 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
+import tick_drill
 import worker_drill
 from kill_drill import Tally, at_each, at_random, at_states, drill
 from kill_points import server_trap
-from kill_world import Kill, World, world_in
+from kill_world import NEVER, Kill, World, world_in
 from postgres_server import binaries, server
 from report import table, with_section
+from tick_world import TickWorld, tick_world_in
 
 from orchestrator.ledger.open import open_ledger
 
-TITLE = "Kill drill"
-"""One of `report.APART`."""
+TITLE, TITLE_OF_TICKS = "Kill drill", "Kill drill of ticks"
+"""Of `report.APART`."""
 _RESULTS = Path(__file__).resolve().with_name("RESULTS.md")
 _LOOK_S = 15.0
 _GOALS = {"killed": 15.0, "stopped": 60.0}
@@ -69,6 +73,9 @@ def one(given: argparse.Namespace) -> None:
             on = stack.enter_context(server())
             ledger, trap = on.url(on.database()), stack.enter_context(server_trap(on.folder))
             open_ledger(ledger, as_owner=True).close()
+        if given.tick:
+            _tick(stack.enter_context(tick_world_in(folder, ledger=ledger, trap=trap)), share, drills, seed, most)
+            return
         world = stack.enter_context(world_in(folder, ledger=ledger, trap=trap))
         states, points = at_states()[share::drills], _points(world, seed, most // 4)
         ways = chain(at_each(states, seed=seed), at_each(points, seed=seed + 1), at_random(most, seed=seed))
@@ -77,6 +84,15 @@ def one(given: argparse.Namespace) -> None:
         if trap is not None:
             trap.arm()
         _work(world, share)
+
+
+def _tick(world: TickWorld, share: int, drills: int, seed: int, most: int) -> None:
+    """Run one drill of ticks: at every state, at points of one of a cycle's first ticks, at random."""
+    chance = random.Random(seed)  # noqa: S311  # a drill that can be run again
+    points = ((*[NEVER] * chance.randint(0, 2), one) for one in _points(world, seed, most // 4))
+    states = tick_drill.at_each(tick_drill.at_states()[share::drills], seed=seed)
+    ways = chain(states, points, tick_drill.at_random(most, seed=seed))
+    _tell(tick_drill.drill(world, ways, enough=most, seed=seed, tell=_tell))
 
 
 def _points(world: World, seed: int, most: int) -> list[Kill]:
@@ -112,7 +128,7 @@ class Drills:
 
     def __init__(self, given: argparse.Namespace, *, is_postgres: bool) -> None:
         self.what = "PostgreSQL" if is_postgres else "SQLite"
-        self.count, self.asked = given.drills, given.kills
+        self.count, self.asked, self.is_tick = given.drills, given.kills, given.tick
         self.tallies: dict[int, Tally] = {}
         self.workers: list[tuple[str, dict[str, Any]]] = []
         self.failures: list[str] = []
@@ -163,6 +179,7 @@ class Drills:
 
     def _command(self, given: argparse.Namespace, share: int) -> list[str]:
         command = [sys.executable, __file__, "--share", f"{share}/{given.drills}", "--seed", str(given.seed)]
+        command += ["--tick"] * given.tick
         return [*command, "--kills", str(given.kills), *["--postgres"] * (self.what == "PostgreSQL")]
 
     def _follow(self, share: int, command: list[str]) -> None:
@@ -188,10 +205,14 @@ class Drills:
 
 def section(drills: Sequence[Drills], date: str) -> str:
     """Return the section of `RESULTS.md`."""
-    lines = [f"## {TITLE}", "", _about(drills, date)]
+    is_tick = drills[0].is_tick
+    lines = [f"## {TITLE_OF_TICKS if is_tick else TITLE}", "", _about(drills, date)]
     ways = [(said, *(str(one.tally.ways[way]) for one in drills)) for way, said in _WAYS.items()]
     kills = ("all", *(str(one.tally.kills) for one in drills))
-    lines += ["", *table([("`orch run` was killed", *(one.what for one in drills)), *ways, kills])]
+    lines += [
+        "",
+        *table([(f"`orch {'tick' if is_tick else 'run'}` was killed", *(one.what for one in drills)), *ways, kills]),
+    ]
     lines += ["", *table([("outbox state that a kill left", "ledger", "actions", "steps"), *_left(drills)])]
     lines += ["", *table([("what came of it", *(one.what for one in drills)), *_came(drills)])]
     lines += [f"\nWRONG ({one.what}): {wrong}" for one in drills for wrong in one.wrong]
@@ -200,7 +221,15 @@ def section(drills: Sequence[Drills], date: str) -> str:
 
 def _about(drills: Sequence[Drills], date: str) -> str:
     kills = sum(one.asked for one in drills)
-    called = f"`python bench/kill.py --kills {kills}{' --postgres' * (len(drills) > 1)}`"
+    how = f"{' --tick' * drills[0].is_tick} --kills {kills}{' --postgres' * (len(drills) > 1)}"
+    called = f"`python bench/kill.py{how}`"
+    if drills[0].is_tick:
+        return f"""{called} on {date}.
+Every cycle has twelve deeds in three stages, by every adapter: a mail and a message by Apprise to the operator, a
+webhook; a mail to two custodians, a command, webhooks (one refused for good, one that may be resent); a file, a GitHub
+issue, a branch, a commit, a push. In every third cycle one webhook is first refused for now and the first reply of one
+is lost; in every fourth the command that begins it is killed, too. Effects are counted by the servers. After a kill
+comes the next tick, and is often killed, too; what is held as unknown is settled by a look at the server."""
     return f"""{called} on {date}.
 Every run has ten actions in three phases: a file, a command, webhooks (one refused for good, one that may be resent;
 in every third run one that is first refused for now and one whose first reply is lost), a mail, a GitHub issue, a
@@ -225,7 +254,10 @@ def _came(drills: Sequence[Drills]) -> Iterator[tuple[str, ...]]:
         return (what, *map(str, cells))
 
     tallies = [one.tally for one in drills]
-    yield row("runs, ended", [f"{one.runs}, {one.runs - len(one.open)}" for one in tallies])
+    is_tick = drills[0].is_tick
+    yield row(
+        "cycles, ended" if is_tick else "runs, ended", [f"{one.runs}, {one.runs - len(one.open)}" for one in tallies]
+    )
     yield row("effects that were there once", [one.delivered for one in tallies])
     yield row("more than once, as `on_unknown: resend` says", [one.resent for one in tallies])
     yield row("held as unknown, settled by a look", [one.held for one in tallies])
@@ -233,10 +265,11 @@ def _came(drills: Sequence[Drills]) -> Iterator[tuple[str, ...]]:
     yield row("lost", [len(one.lost) for one in tallies])
     yield row("anything else unexpected", [len(one.odd) + len(all_.failures) for one, all_ in _both(tallies, drills)])
     yield row("ledgers, verified", [f"{all_.count}, {one.verified}" for one, all_ in _both(tallies, drills)])
-    for how, goal in _GOALS.items():
-        said = f"workers {how} in mid-step, until another had taken over (goal {goal:.0f} s)"
-        yield row(said, [_times(one.times(how)) for one in drills])
-    yield row("runs of workers, twice or lost or not ended", [_of_workers(one) for one in drills])
+    if not is_tick:
+        for how, goal in _GOALS.items():
+            said = f"workers {how} in mid-step, until another had taken over (goal {goal:.0f} s)"
+            yield row(said, [_times(one.times(how)) for one in drills])
+        yield row("runs of workers, twice or lost or not ended", [_of_workers(one) for one in drills])
     yield row("seconds in all", [round(one.seconds) for one in drills])
 
 
@@ -258,6 +291,7 @@ def _of_workers(one: Drills) -> str:
 def main() -> int:
     """Run the drills on one kind of ledger after the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tick", action="store_true", help="kill ticks of an escalation, and not runs and workers")
     parser.add_argument("--kills", type=int, default=300, help="of runs in all (300); workers come on top")
     parser.add_argument("--postgres", action="store_true", help="half of them on a throw-away PostgreSQL server")
     parser.add_argument("--seed", type=int, default=1)
@@ -278,7 +312,8 @@ def main() -> int:
     text = section(all_drills, time.strftime("%Y-%m-%d", time.gmtime()))
     print(text)
     if given.write:
-        _RESULTS.write_text(with_section(_RESULTS.read_text(encoding="utf-8"), TITLE, text), encoding="utf-8")
+        title = TITLE_OF_TICKS if given.tick else TITLE
+        _RESULTS.write_text(with_section(_RESULTS.read_text(encoding="utf-8"), title, text), encoding="utf-8")
     return int(any(drills.wrong for drills in all_drills))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from timing import Ratio, Timing
 
-APART = ("Kill drill", "Acting")
+APART = ("Kill drill", "Kill drill of ticks", "Days of an escalation", "Acting")
 """Sections that programs of their own write; a new report keeps them."""
 
 

@@ -170,7 +170,8 @@ class Executor:
     def act(self, order: Order, *, is_cancelled: Callable[[], bool] = lambda: False, again: bool = False) -> Done:
         """Return what became of an order, which is done first where it is not done yet.
 
-        What was delivered is given back; what was refused outside, too, unless it is to be tried `again`.
+        What was delivered is given back; what was refused outside, too, unless it is to be tried `again`. What failed
+        for want of configuration is tried again, whoever asks.
 
         Raises:
             UsageError: the decision rests on a claim, or the name was used for another action.
@@ -396,5 +397,4 @@ class Executor:
 
 def _is_settled(rows: Mapping[str, Row], *, again: bool) -> bool:
     """Return whether nothing is left to do: all delivered, or refused outside and not to be tried again."""
-    ended = {Standing.DELIVERED} if again else {Standing.DELIVERED, Standing.PERMANENT}
-    return all(row.state in ended for row in rows.values())
+    return all(row.state is Standing.DELIVERED or (row.is_settled and not again) for row in rows.values())

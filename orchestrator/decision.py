@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from orchestrator.choices import Outcome, Reason
+from orchestrator.digest import canonical, sha256
 from orchestrator.errors import EXIT_RANK, Exit
 
 _EXIT_OF_DENY = {Reason.BUDGET_SPENT: Exit.BUDGET, Reason.UNDECIDABLE: Exit.UNDECIDABLE}
@@ -24,6 +25,8 @@ WHY_IGNORED = {
     "digest": "it is about another change or action",
 }
 """Why the engine passes over a vote, for people."""
+_OF_ONE_EVALUATION = frozenset({"evaluation_id", "evaluated_at", "input_digest", "recorded", "request_id"})
+"""What another evaluation of the same has otherwise. The input holds its time and the ledger's id, so its digest is too."""
 
 
 class Finding(NamedTuple):
@@ -133,6 +136,11 @@ class Decision(_Answer):
         return not finding.asks or any(statuses.get(name) != "met" for name in finding.asks)
 
     @property
+    def digest(self) -> str:
+        """What was decided, as one value: the same for the same request, facts and packs, anywhere and at any time."""
+        return digest_of(self.context)
+
+    @property
     def exit_code(self) -> Exit:
         """The exit code that follows from the outcome."""
         if self.is_allowed:
@@ -144,6 +152,15 @@ class Decision(_Answer):
     def to_json(self) -> dict[str, Any]:
         """Return the stable answer of design section 5: `{"decision": bool, "context": {...}}`."""
         return {"decision": self.is_allowed, "context": self.context}
+
+
+def digest_of(context: Mapping[str, Any]) -> str:
+    """Return the digest of a decision by its context, as printed or as recorded.
+
+    What belongs to one evaluation alone is left out: its id, time and request for approvals, the digest of its input
+    (which holds time and ledger), whether it was recorded.
+    """
+    return sha256(canonical({name: said for name, said in context.items() if name not in _OF_ONE_EVALUATION}))
 
 
 def worst(first: Exit, second: Exit) -> Exit:

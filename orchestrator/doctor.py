@@ -65,6 +65,7 @@ def examine(settings: Settings, *, cwd: Path | None = None, environ: Mapping[str
         ("adapters", lambda: _adapters(settings)),
         ("channels", lambda: _channels(settings)),
         ("secrets", lambda: _secrets(settings, environ)),
+        ("escalations", lambda: _escalations(settings, cwd or place.here(), environ)),
         ("jobs", lambda: _jobs(settings, cwd or place.here(), environ)),
         ("enforcement", lambda: _enforcement(environ)),
     )
@@ -228,6 +229,33 @@ def _secrets(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
         said = f"the operator's file does not name the secret {name} (for {', '.join(users[name])})"
         mend = f"say where it lies: secrets: {{{name}: {{env: {name}}}}}"
         yield Check("secrets", State.NOTE, said + near_miss(name, settings.secrets), mend)
+
+
+def _escalations(settings: Settings, cwd: Path, environ: Mapping[str, str]) -> Iterator[Check]:
+    """What each escalation of the packs lacks here, where the packs are known as files."""
+    if not settings.packs:
+        return
+    from orchestrator.sources import gather, read_pack_set
+
+    gathered = gather(settings, cwd=cwd)
+    rows = () if gathered.bundle else read_pack_set(gathered).escalations
+    if not rows:
+        return
+    from orchestrator.escalations.model import Escalation
+    from orchestrator.escalations.needs import Needs
+
+    needs = Needs(settings, environ)
+    for row in rows:
+        lacking = list(needs.of(Escalation.of(row.row)))
+        if not lacking:
+            yield Check("escalations", State.OK, f"{row.name}: every secret that it names is here")
+        said: dict[str, list[str]] = {}
+        for name, lacks in lacking:
+            for lack in lacks:
+                said.setdefault(lack, []).append(name)
+        mend = "put it where the tick finds it: the environment of a shell is not that of cron or systemd"
+        for lack, names in said.items():
+            yield Check("escalations", State.NOTE, f"{row.name}: {lack} (for {', '.join(names)})", mend)
 
 
 def _jobs(settings: Settings, cwd: Path, environ: Mapping[str, str]) -> Iterator[Check]:

@@ -1,7 +1,9 @@
-"""Explains: for each candidate rule, which selector decided, with file and line. Text only; decides nothing."""
+"""Explains: which selector of each rule decided, with file and line; what objects. Text only; decides nothing."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+from orchestrator.decision import Decision
 
 _TRUTH = {True: "yes", False: "no", None: "unknown"}
 _SEEN_LENGTH = 60
@@ -17,6 +19,16 @@ def explanation(rows: Iterable[Mapping[str, Any]]) -> str:
     if not ordered:
         return "no rule is about this action on this resource"
     return "\n".join(line for row in ordered for line in _rule(row))
+
+
+def objections(decision: Decision) -> str:
+    """Return what objects to an action and what to do about it, in one line; "" where nothing does."""
+    said = [
+        f"{one.rule}: {one.message}" if one.message else one.rule
+        for one in decision.findings
+        if one.blocks and decision.is_open(one)
+    ]
+    return "; ".join([*said, *filter(None, [decision.context["next_action"]])])
 
 
 def _rule(row: Mapping[str, Any]) -> Iterator[str]:

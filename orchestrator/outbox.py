@@ -4,7 +4,7 @@ planned -> dispatching -> delivered | permanent | retryable | unknown; each stat
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -81,6 +81,14 @@ class Row(NamedTuple):
         return self.state in {Standing.DISPATCHING, Standing.UNKNOWN}
 
     @property
+    def is_settled(self) -> bool:
+        """Whether nothing more is done of it unless somebody says so: it was delivered, or refused outside.
+
+        What failed for want of configuration was never sent: it is done once that is mended.
+        """
+        return is_settled(self.state, self.error_class)
+
+    @property
     def receipt(self) -> dict[str, Any]:
         """What `Done.receipts` says of it."""
         return {
@@ -107,6 +115,13 @@ class Plan(NamedTuple):
     def draft(self, verb: str, payload: Mapping[str, Any], **more: str) -> Draft:
         """Return the draft of an event about one of its actions."""
         return Draft(f"orch.action.{verb}", self.chain, self.actor, payload, action=self.action, **more)
+
+
+def is_settled(state: str, error_class: str) -> bool:
+    """Return whether nothing more is done of an action that stands like this, as `Row.is_settled`."""
+    if state == Standing.PERMANENT:
+        return error_class != ErrorClass.CONFIGURATION
+    return state == Standing.DELIVERED
 
 
 def key_of(ledger_id: str, run_id: str, name: str, target: str) -> str:
@@ -203,13 +218,23 @@ def ended(
     return append(ledger, connection, plan.draft(receipt.delivery.value, payload, cause_id=row.evaluation_id))
 
 
-def resolve(ledger: Ledger, run_id: str, name: str, state: Delivery, *, by: str, note: str = "") -> list[Row]:
+def resolve(
+    ledger: Ledger,
+    run_id: str,
+    name: str,
+    state: Delivery,
+    *,
+    by: str,
+    note: str = "",
+    keys: Collection[str] = (),
+) -> list[Row]:
     """Settle by a person's word what nobody knows of an order, and return the rows that were settled.
 
-    `state` is DELIVERED, or RETRYABLE: it will be done again.
+    `state` is DELIVERED, or RETRYABLE: it will be done again, what was refused for good, too. `keys` are those of the
+    recipients that are meant; none means each of whom nobody knows, and where there is none, each that was refused.
 
     Raises:
-        UsageError: nothing of that name is unknown in this run.
+        UsageError: nothing of that name is unknown in this run, or refused.
         LedgerError: it cannot be recorded.
     """
     if state not in {Delivery.DELIVERED, Delivery.RETRYABLE}:
@@ -217,11 +242,14 @@ def resolve(ledger: Ledger, run_id: str, name: str, state: Delivery, *, by: str,
     chain = chain_of(run_id, name, ledger.id)
     with ledger.store.writing() as connection:
         lock_chain(connection, chain)
-        rows = [row for row in rows_of(connection, chain, name).values() if row.is_open]
+        rows = [row for row in rows_of(connection, chain, name).values() if not keys or row.key in keys]
+        refused = [row for row in rows if row.state is Standing.PERMANENT and state is Delivery.RETRYABLE]
+        rows = [row for row in rows if row.is_open] or refused
         if not rows:
             where = f" in run {shown(run_id)}" if run_id else ""
             looks = "`orch runs RUN` shows what is" if run_id else "`orch act` without --resolve says how it stands"
-            raise UsageError(f"nothing is unknown of {shown(name)}{where}", advice=looks)
+            what = "unknown or refused" if state is Delivery.RETRYABLE else "unknown"
+            raise UsageError(f"nothing is {what} of {shown(name)}{where}", advice=looks)
         for row in rows:
             payload = {"key": row.key, "state": state.value, "by": by, "note": note[:_MOST_DETAIL_CHARS]}
             append(ledger, connection, Draft("orch.action.resolved", chain, by, payload, action=row.action))

@@ -371,7 +371,7 @@ def is_to_do(row: Row | None, free: frozenset[str], *, again: bool) -> bool:
     """Return whether a target is to be attempted; `free` are those that may be done again."""
     if row is None or row.state in {Standing.PLANNED, Standing.RETRYABLE} or row.target in free:
         return True
-    return again and row.state is Standing.PERMANENT
+    return row.state is Standing.PERMANENT and (again or not row.is_settled)
 
 
 def stands(earlier: Mapping[str, Any], now: Decision, rows: Mapping[str, Row], todo: Sequence[str]) -> bool:

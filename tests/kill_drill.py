@@ -18,19 +18,15 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
-from kill_world import HELD, NEVER, ONCE, RESENT, STEPS, TROUBLE, Kill, World
+from kill_world import NEVER, RESENT, STEPS, TROUBLE, Kill, World
 
 from orchestrator.ledger.open import open_ledger
 from orchestrator.runs.state import Snapshot
 
 PATIENCE_S = 180.0
 """For one run, all of its kills included."""
-_USUAL = frozenset({0, 4})
-"""How a process ends that nobody killed: done, or it waits for a person."""
 _ENDS = frozenset({"delivered", "permanent"})
-_SEEN = frozenset({*ONCE, RESENT})
-"""Steps whose effect is to be seen at a server."""
-_OPEN = "SELECT name, state FROM actions WHERE run_id = ? AND state NOT IN ('delivered', 'permanent')"
+_OPEN = "SELECT name, target, state FROM actions WHERE run_id = ? AND state NOT IN ('delivered', 'permanent')"
 _BEGUN = "SELECT run_id, name, state FROM actions WHERE state IN ('dispatching', 'unknown', 'planned')"
 
 
@@ -79,10 +75,10 @@ class Tally:
         return cls(**said | {"met": Counter(said["met"]), "ways": Counter(said["ways"])})
 
 
-def at_states() -> list[Kill]:
+def at_states(steps: Iterable[str] = STEPS) -> list[Kill]:
     """Return the kills right before and right after what is recorded of every step, trouble included."""
     kills = []
-    for step in STEPS:
+    for step in steps:
         end = {"refused": "permanent"}.get(step, "delivered")
         kills += [Kill(step=step, verb=verb) for verb in ("planned", "dispatching", end)]
         kills += [Kill(step=step, verb=verb, is_done=False) for verb in ("dispatching", end)]
@@ -90,7 +86,7 @@ def at_states() -> list[Kill]:
     return kills + [Kill(step=step, verb=verb, is_done=done) for step, verb in troubles for done in (True, False)]
 
 
-def _needs_trouble(kill: Kill) -> bool:
+def needs_trouble(kill: Kill) -> bool:
     """Return whether only a run with trouble comes to this."""
     return kill.verb in {"retryable", "unknown"}
 
@@ -99,20 +95,21 @@ def at_each(first: Iterable[Kill], *, seed: int, most: int = 2) -> Iterator[tupl
     """Yield how runs are killed: each first as given, and then up to so often at random in all."""
     chance = random.Random(seed)  # noqa: S311  # a drill that can be run again
     for one in first:
-        yield (one, *(_random_kill(chance) for _ in range(chance.randint(0, most - 1))))
+        yield (one, *(random_kill(chance) for _ in range(chance.randint(0, most - 1))))
 
 
 def at_random(count: int, *, seed: int, most: int = 3) -> Iterator[tuple[Kill, ...]]:
     """Yield how so many runs are killed at random, each up to so often."""
     chance = random.Random(seed)  # noqa: S311  # a drill that can be run again
     for _ in range(count):
-        yield tuple(_random_kill(chance) for _ in range(chance.randint(1, most)))
+        yield tuple(random_kill(chance) for _ in range(chance.randint(1, most)))
 
 
-def _random_kill(chance: random.Random) -> Kill:
+def random_kill(chance: random.Random, *, points: int = 60, longest_s: float = 2.5) -> Kill:
+    """Return a kill at some point, of so many, or at some instant."""
     if chance.random() < 0.5:
-        return Kill(point=chance.randint(1, 60))
-    return Kill(after_s=chance.uniform(0.5, 2.5))
+        return Kill(point=chance.randint(1, points))
+    return Kill(after_s=chance.uniform(0.2 * longest_s, longest_s))
 
 
 def drill(
@@ -132,7 +129,7 @@ def drill(
     tally, tracked = Tally(), []
     names = []
     for number, kills in enumerate(runs):
-        has_trouble = number % 3 == 2 or any(map(_needs_trouble, kills))
+        has_trouble = number % 3 == 2 or any(map(needs_trouble, kills))
         names.append(f"{prefix}{number:04}{TROUBLE if has_trouble else ''}")
         if plan is None and number % 4 == 3:
             tracked.append(names[-1])
@@ -143,40 +140,22 @@ def drill(
         if tally.kills >= enough:
             break
     counted(world, names, tally, tracked=tracked)
-    _verify(world, tally)
+    verify(world, tally)
     return tally
 
 
-class _Run:
-    """One run of the drill."""
+class Carried:
+    """One run of a drill."""
+
+    usual = frozenset({0, 4})
+    """How a process ends that nobody killed: done, or it waits for a person."""
 
     def __init__(self, world: World, name: str, tally: Tally) -> None:
-        self._world, self._name, self._tally = world, name, tally
+        self.world, self.name, self.tally = world, name, tally
 
-    def drill(self, kills: Sequence[Kill], plan: Path) -> None:
-        """Go on until the run ends and all is told of it."""
-        until_s = time.monotonic() + PATIENCE_S
-        arguments: tuple[object, ...] = ("run", plan, "--run", self._name)
-        left, said, odd = [*kills], "", len(self._tally.odd)
-        is_over, seen = False, None
-        while time.monotonic() < until_s:
-            kill = left[0] if left else NEVER
-            was_killed, said = self._one(arguments, kill, until_s)
-            is_over, seen = self._world.is_over(self._name), self._world.look(self._name)
-            if kill.step and not was_killed and is_over:
-                self._tally.odd.append(f"{self._name} never came to {kill}: {said[-600:]}")
-            if is_over or len(self._tally.odd) > odd:
-                break
-            if was_killed or not kill.step:  # one that waits comes there later
-                left = left[1:]
-            arguments = self._next(seen) if seen is not None else arguments
-        if seen is None or seen.state != "succeeded" or not is_over:
-            state = "it never began" if seen is None else f"{seen.state} {seen.reason} {seen.waiting_for}"
-            self._tally.open.append(f"{self._name} after {kills}: {state}; {said[-600:]}")
-
-    def _one(self, arguments: tuple[object, ...], kill: Kill, until_s: float) -> tuple[bool, str]:
+    def one(self, arguments: tuple[object, ...], kill: Kill, until_s: float) -> tuple[bool, str]:
         """Carry one process to its end, and return whether that was a kill, and what it said."""
-        process = self._world.begin(*arguments, kill=kill)
+        process = self.world.begin(*arguments, kill=kill)
         limit_s = kill.after_s or max(1.0, until_s - time.monotonic())
         try:
             said, _ = process.communicate(timeout=limit_s)
@@ -186,26 +165,53 @@ class _Run:
         text = said.decode(errors="replace")
         was_killed = process.returncode < 0
         if was_killed:
-            self._tally.kills += 1
-            self._tally.ways[kill.way] += 1
+            self.tally.kills += 1
+            self.tally.ways[kill.way] += 1
             self._note(kill)
-        elif process.returncode not in _USUAL or "Traceback" in text:
-            self._tally.odd.append(f"{self._name} {arguments[0]} {kill}: exit {process.returncode}: {text[-600:]}")
+        elif process.returncode not in self.usual or "Traceback" in text:
+            self.tally.odd.append(f"{self.name} {arguments[0]} {kill}: exit {process.returncode}: {text[-600:]}")
         return was_killed, text
 
     def _note(self, kill: Kill) -> None:
         """Note which states a kill left, and of what was begun whether it is done."""
-        with open_ledger(self._world.ledger, must_exist=True) as ledger, ledger.store.reading() as connection:
-            rows = [(str(name), str(state)) for name, state in connection.execute(_OPEN, (self._name,))]
-        effects = self._world.effects() if any(state == "dispatching" for _, state in rows) else Counter()
+        world = self.world
+        with open_ledger(world.ledger, must_exist=True) as ledger, ledger.store.reading() as connection:
+            rows = [tuple(map(str, row)) for row in connection.execute(_OPEN, (self.name,))]
+        effects = world.effects() if any(state == "dispatching" for *_, state in rows) else Counter()
         met = [f"{kill.verb}|{kill.step}"] if kill.is_done and kill.verb in _ENDS else []
-        for name, state in rows:
+        for name, target, state in rows:
             phase, _, step = name.partition("/")
-            step = step.partition(".")[0] if phase in STEPS.values() else "tracking"
-            is_done = effects[f"{step} {self._name}"]
-            told = ", done" * bool(is_done) or ", not done"
-            met.append(f"{state}{told if state == 'dispatching' and step in _SEEN else ''}|{step}")
-        self._tally.met.update(met or ["none in hand|"])
+            step = (step if phase in world.steps.values() else phase).partition(".")[0]
+            effect = world.effect_of(step, target)
+            told = ", done" * bool(effects[f"{effect} {self.name}"]) or ", not done"
+            is_seen = effect in {*world.once, RESENT}
+            met.append(f"{state}{told if state == 'dispatching' and is_seen else ''}|{effect}")
+        self.tally.met.update(met or ["none in hand|"])
+
+
+class _Run(Carried):
+    """One run of a plan."""
+
+    def drill(self, kills: Sequence[Kill], plan: Path) -> None:
+        """Go on until the run ends and all is told of it."""
+        until_s = time.monotonic() + PATIENCE_S
+        arguments: tuple[object, ...] = ("run", plan, "--run", self.name)
+        left, said, odd = [*kills], "", len(self.tally.odd)
+        is_over, seen = False, None
+        while time.monotonic() < until_s:
+            kill = left[0] if left else NEVER
+            was_killed, said = self.one(arguments, kill, until_s)
+            is_over, seen = self.world.is_over(self.name), self.world.look(self.name)
+            if kill.step and not was_killed and is_over:
+                self.tally.odd.append(f"{self.name} never came to {kill}: {said[-600:]}")
+            if is_over or len(self.tally.odd) > odd:
+                break
+            if was_killed or not kill.step:  # one that waits comes there later
+                left = left[1:]
+            arguments = self._next(seen) if seen is not None else arguments
+        if seen is None or seen.state != "succeeded" or not is_over:
+            state = "it never began" if seen is None else f"{seen.state} {seen.reason} {seen.waiting_for}"
+            self.tally.open.append(f"{self.name} after {kills}: {state}; {said[-600:]}")
 
     def _next(self, seen: Snapshot) -> tuple[object, ...]:
         """Return how to go on: with a word on what is held as unknown, after a look at the servers."""
@@ -213,24 +219,19 @@ class _Run:
             if one["type"] != "unknown":
                 continue
             step = one["step"].rpartition("/")[2]
-            if step not in HELD:
-                self._tally.odd.append(f"{self._name}: {one['step']} is held as unknown")
+            if step not in self.world.held:
+                self.tally.odd.append(f"{self.name}: {one['step']} is held as unknown")
                 continue
-            self._tally.held += 1
-            flag = "--delivered" if self._world.happened(step, self._name) else "--resend"
-            return ("resume", self._name, flag, one["step"])
-        return ("resume", self._name)
-
-
-def _for_ever() -> Iterator[Kill]:
-    while True:
-        yield NEVER
+            self.tally.held += 1
+            flag = "--delivered" if self.world.happened(step, self.name) else "--resend"
+            return ("resume", self.name, flag, one["step"])
+        return ("resume", self.name)
 
 
 def counted(world: World, names: Sequence[str], tally: Tally, *, tracked: Sequence[str]) -> None:
     """Count the effects of runs; `tracked` are those that an issue follows."""
     effects = world.effects()
-    wanted = {f"{step} {name}" for name in names for step in ONCE} | {f"follow {name}" for name in tracked}
+    wanted = {f"{step} {name}" for name in names for step in world.once} | {f"follow {name}" for name in tracked}
     comments = {one for one in effects if one.startswith("comment ")}
     resent = [f"{RESENT} {name}" for name in names]
     tally.twice = sorted(f"{one} ({effects[one]})" for one in wanted | comments if effects[one] > 1)
@@ -239,7 +240,7 @@ def counted(world: World, names: Sequence[str], tally: Tally, *, tracked: Sequen
     tally.delivered = sum(effects[one] == 1 for one in (*wanted, *comments, *resent))
 
 
-def _verify(world: World, tally: Tally) -> None:
+def verify(world: World, tally: Tally) -> None:
     """Look whether the ledger is whole, and nothing is left of those that were killed."""
     done = world.place.orch("ledger", "verify")
     if done.returncode or not done.stdout.startswith("verified"):

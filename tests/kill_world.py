@@ -11,11 +11,11 @@ import os
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from command_line import HEAD, Place, command, place_in
 from github_server import GitHubServer
@@ -44,7 +44,7 @@ TROUBLE = "x"
 """What the name of a run ends with that has trouble: `hook` is first refused for now, of `again` the first reply is lost."""
 SLOW_S = 4.0
 """How late a slow webhook answers."""
-_TO = "ada@acme.example"
+TO = "ada@acme.example"
 _PACK = """declares: {meters: [mails]}
 rules:
   - {id: anything, effect: allow, actions: "*"}
@@ -118,6 +118,8 @@ class Hooks:
     server: HttpServer
     slow: str = ""
     """The run whose `hook` is answered late."""
+    troubled: set[str] = field(default_factory=set)
+    """Runs that have trouble beside those whose name says so."""
     done: Counter[str] = field(default_factory=Counter)
     """By step and run."""
     _asked: Counter[str] = field(default_factory=Counter)
@@ -133,7 +135,8 @@ class Hooks:
         step, run = seen.path[1:], seen.json["run"]
         with self._turn:
             self._asked[f"{step} {run}"] += 1
-            has_trouble = run.endswith(TROUBLE) and self._asked[f"{step} {run}"] == 1
+            is_troubled = run.endswith(TROUBLE) or run in self.troubled
+            has_trouble = is_troubled and self._asked[f"{step} {run}"] == 1
             if has_trouble and step == "hook":
                 return Reply(429, headers={"Retry-After": "1"})
             self.done[f"{step} {run}"] += 1
@@ -145,6 +148,13 @@ class Hooks:
 @dataclass
 class World:
     """The place and the servers."""
+
+    steps: ClassVar[Mapping[str, str]] = STEPS
+    """Every step with its phase, in their order."""
+    once: ClassVar[Collection[str]] = ONCE
+    """Steps whose effect must be there once."""
+    held: ClassVar[Collection[str]] = HELD
+    """Steps that a person has to look for."""
 
     place: Place
     github: GitHubServer
@@ -201,9 +211,13 @@ class World:
         with open_ledger(self.ledger, must_exist=True) as ledger:
             return not is_untold(ledger, name, self.checkout)
 
-    def happened(self, step: str, name: str) -> int:
+    def effect_of(self, step: str, target: str) -> str:  # noqa: ARG002  # for worlds with several recipients
+        """Return what the effect of a step is called, by the target of its action."""
+        return step
+
+    def happened(self, effect: str, name: str) -> int:
         """Return how often one of the effects happened that a person has to look for."""
-        return self._by_hand()[f"{step} {name}"]
+        return self._by_hand()[f"{effect} {name}"]
 
     def effects(self) -> Counter[str]:
         """Return every outward effect so far, by step and run."""
@@ -230,9 +244,12 @@ class World:
     def _mark(self, arguments: tuple[object, ...], kill: Kill) -> Mark:
         """Return where the run that the arguments name records what a kill speaks of."""
         name = str(arguments[arguments.index("--run") + 1] if "--run" in arguments else arguments[1])
+        return self.mark_of(name, kill, TO if kill.step == "mail" else "")
+
+    def mark_of(self, name: str, kill: Kill, target: str) -> Mark:
+        """Return where a run records what a kill speaks of, by the target of its action."""
         with open_ledger(self.ledger) as ledger:
-            target = _TO if kill.step == "mail" else ""
-            key = outbox.key_of(ledger.id, name, f"{STEPS[kill.step]}/{kill.step}", target)
+            key = outbox.key_of(ledger.id, name, f"{self.steps[kill.step]}/{kill.step}", target)
         return Mark(f"orch.action.{kill.verb}", key, kill.is_done)
 
     def _git(self, *arguments: str) -> str:
@@ -264,7 +281,7 @@ def world_in(folder: Path, *, ledger: str = "", trap: ServerTrap | None = None, 
 
 
 def _write(folder: Path, github: GitHubServer, hooks: HttpServer, mail: SmtpServer) -> None:
-    plan = _PLAN.replace("TO", _TO)
+    plan = _PLAN.replace("TO", TO)
     for name, text in (
         ("packs/acme.yaml", HEAD + _PACK),
         ("drill.yaml", plan.replace("NAME", "drill")),

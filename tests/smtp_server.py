@@ -106,6 +106,10 @@ class SmtpServer:
         """
         self._failures.append(_Failure(stage, reply, to, times))
 
+    def mend(self) -> None:
+        """Let nothing fail any more."""
+        self._failures.clear()
+
     def failure(self, stage: Stage, recipients: list[str]) -> _Failure | None:
         """Record that a stage is reached; return what fails there and use it up."""
         self.reached.append(stage)

@@ -1,4 +1,4 @@
-"""`orch code`: the codes that renew a countdown, and signed renewal files."""
+"""`orch code`: the codes that renew a countdown, signed renewal files, and signed time files."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,7 @@ _SPARE, _MOST_SPARE = 5, 50
 
 @click.group()
 def code() -> None:
-    """Make the codes that renew a countdown, and sign renewal files."""
+    """Make the codes that renew a countdown, and sign renewal files and time files."""
 
 
 @code.command(short_help="Make new codes and show them once.")
@@ -96,7 +96,37 @@ def sign(*, name: str, file: str, passphrase_file: str | None, out: str | None, 
     if out is None:
         click.echo(token)
     else:
-        _write(Path(out), token)
+        _write(Path(out), token, "renewal")
+
+
+@code.command(short_help="Make a signed time file.")
+@click.argument("name", required=False)
+@click.option("--key", "file", required=True, metavar="FILE", help="A private Ed25519 key, as orch key new makes it.")
+@click.option("--passphrase-file", metavar="FILE", help="Where the key's passphrase is.")
+@click.option("--time", metavar="TIME", help="Which time it is, RFC 3339. [default: now, by this machine's clock]")
+@click.option("--ledger-id", metavar="ID", help="The only ledger that it is for. [default: any]")
+@click.option(
+    "--after",
+    type=click.IntRange(min=0),
+    metavar="TICK",
+    help="The newest tick's number: it counts for the next alone.",
+)
+@click.option("--out", metavar="FILE", help="Where it is written, which must be free. [default: standard output]")
+def time(*, name: str | None, file: str, passphrase_file: str | None, out: str | None, **given: Any) -> None:  # noqa: ANN401  # options by name
+    """Make a file that says which time it is, signed by a key that an escalation names under clock.keys.
+
+    orch tick --time-file FILE takes it as a witness where no server can be asked: for the escalation NAME alone, or for
+    any without it. Whoever signs says that it is that late by now, so look at another clock than the one in doubt.
+    """
+    from orchestrator.cli.key import passphrases_of
+    from orchestrator.escalations.witness import time_file
+    from orchestrator.keys import open_key
+
+    token = time_file(open_key(Path(file), passphrases_of(passphrase_file)), name=name, **given)
+    if out is None:
+        click.echo(token)
+    else:
+        _write(Path(out), token, "time")
 
 
 def _is_kept(*, is_printed: bool) -> bool:
@@ -106,7 +136,7 @@ def _is_kept(*, is_printed: bool) -> bool:
     return click.confirm("Have you kept them? Those before them stop working", err=True)
 
 
-def _write(file: Path, token: str) -> None:
+def _write(file: Path, token: str, what: str) -> None:
     import os
 
     try:
@@ -115,6 +145,6 @@ def _write(file: Path, token: str) -> None:
             opened.write(token + "\n")
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"the renewal file {str(file)!r} cannot be written: {getattr(error, 'strerror', None) or error}",
+            f"the {what} file {str(file)!r} cannot be written: {getattr(error, 'strerror', None) or error}",
             advice="name a file that is not there yet",
         ) from error

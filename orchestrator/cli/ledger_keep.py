@@ -20,8 +20,9 @@ _OUTPUT = click.option("-o", "--output", type=click.Choice(["text", "json"]), de
 def backup(context: click.Context, /, folder: Path, ledger: str | None, output: str) -> None:
     """Copy the ledger as it stands now, and its artifacts, into the new FOLDER, while others go on writing.
 
-    The key that signs tree heads is left out: whoever finds a backup must not be able to sign. Keep head.key as you
-    keep other secrets, and the head that is printed somewhere else. Exits with 6 if an artifact was missing.
+    The keys that sign tree heads and open the seals of renewals are left out: whoever finds a backup must not have
+    them. Keep head.key and seal.key as you keep other secrets, and the head that is printed somewhere else. Exits with
+    6 if an artifact was missing.
     """
     from orchestrator.ledger.backup import backup as copy
     from orchestrator.ledger.open import open_ledger
@@ -66,6 +67,8 @@ def restore(folder: Path, ledger: str | None, *, replace: bool) -> None:
         click.echo(f"what was there is in {done.kept}", err=True)
     if not done.has_key:
         click.echo("it cannot sign tree heads until its head.key is put beside it", err=True)
+    if done.lacks_seal_key:
+        click.echo("what codes renewed cannot be ticked until its seal.key is put beside it", err=True)
     for digest in done.backup.missing:
         click.echo(f"orch: the artifact {digest[:80]!r} is missing or damaged in the backup", err=True)
     click.echo("next: orch ledger verify", err=True)
@@ -84,6 +87,8 @@ def _restore_into_server(folder: Path, place: str, *, is_replacing: bool) -> Non
     click.echo(_counted(done.events, done.artifacts))
     if not done.has_key:
         click.echo(f"it cannot sign tree heads until its head.key is put into {done.folder}", err=True)
+    if done.lacks_seal_key:
+        click.echo(f"what codes renewed cannot be ticked until its seal.key is put into {done.folder}", err=True)
     for digest in done.missing:
         click.echo(f"orch: the artifact {digest[:80]!r} is missing or damaged in the backup", err=True)
     click.echo("next: orch ledger verify", err=True)

@@ -16,14 +16,16 @@ _USUAL = 20
 @click.option(
     "-n", "--number", type=click.IntRange(min=0), default=_USUAL, show_default=True, help="How many; 0 for all."
 )
-@click.option("--all", "is_all", is_flag=True, help="Runs without phases, too: those of orch evaluate and orch act.")
+@click.option("--all", "is_all", is_flag=True, help="Those of orch evaluate and orch act, too.")
 @click.option("--ledger", metavar="PLACE", help="A folder or postgresql://...; else ORCH_LEDGER.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def runs(name: str | None, number: int, ledger: str | None, output: str, *, is_all: bool) -> None:
-    """Show runs, newest first; those of a JOB or PLAN; or one RUN whole.
+    """Show runs, newest first; those of a JOB, PLAN or escalation; or one RUN whole.
 
     A run is named by its id, or by how that begins. Of one run you see its phases and steps with their states,
-    attempts, receipts and errors, what it waits for, and the command that opens it.
+    attempts, receipts and errors, what it waits for, and the command that opens it. Each cycle of an escalation is a
+    run, and each drill: of those you see what their stages ordered and what every recipient got. At which stage a cycle
+    stands, orch status says.
 
     -o json writes the same for programs: of one RUN a whole record, which can be kept as a file.
     """

@@ -273,7 +273,7 @@ def _change_of(escalation: Escalation, record: Record, wanted: Wanted, now_ns: i
 def _deadline(text: str, now_ns: int) -> int:
     """Return the deadline that somebody named, as a time or as a duration from now."""
     try:
-        deadline_ns = _ahead(now_ns, parse_duration(text))
+        deadline_ns = timekeeping.ahead_ns(now_ns, parse_duration(text))
     except ValueError:
         try:
             deadline_ns = parse_time(text)
@@ -289,23 +289,18 @@ def _deadline(text: str, now_ns: int) -> int:
     return deadline_ns
 
 
-def _ahead(now_ns: int, seconds: int) -> int:
-    """Return a time so far ahead, as a whole second: people read it."""
-    return (-(-now_ns // SECOND_NS) + seconds) * SECOND_NS
-
-
 def _renewed(escalation: Escalation, record: Record | None, now_ns: int) -> int:
     """Return a deadline that lies ahead and was not set to release it, else one as far ahead as a renewal's."""
     if record is not None and record.deadline > now_ns and not record.is_triggered:
         return record.deadline
-    return _ahead(now_ns, escalation.renewal.extends_s)
+    return timekeeping.ahead_ns(now_ns, escalation.renewal.extends_s)
 
 
 def _released(escalation: Escalation, record: Record, delay: str, now_ns: int) -> int:
     """Return the deadline of a release by hand; it never puts one off."""
     name = escalation.name
     try:
-        deadline_ns = _ahead(now_ns, parse_duration(delay))
+        deadline_ns = timekeeping.ahead_ns(now_ns, parse_duration(delay))
     except ValueError as error:
         raise UsageError(f"the delay {error}", advice="--delay 15m") from None
     if not record.is_armed:

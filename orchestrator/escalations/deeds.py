@@ -19,6 +19,8 @@ from orchestrator.plans.spot import Spot
 from orchestrator.words import did_you_mean, listing
 
 MESSAGE, WEBHOOK = "send_message", "call_webhook"
+MOST = 999
+"""Most actions of a stage: it is entered with all of them in one event."""
 MAX_SUBJECT = 400
 """Longest subject of a message, in characters."""
 _LONGEST_S = 7 * 86_400
@@ -43,6 +45,9 @@ class Deeds:
     def read(self, model: shape.Stage, spot: Spot, place: int) -> list[dict[str, Any]]:
         """Return the rows of one stage's actions."""
         rows: dict[str, dict[str, Any]] = {}
+        if len(model.actions) > MOST:
+            spot.items("actions")[MOST].error(f"{len(model.actions):,} actions of a stage", f"at most {MOST}")
+            return []
         for action, under in zip(model.actions, spot.items("actions"), strict=True):
             if action.id in rows:
                 under.below("id").error(f"a second action {shown(action.id)}", "each id once in a stage")

@@ -1,23 +1,26 @@
 """What the packs would decide of everything that a stage does, at the moment when it is entered. Asks; does nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from orchestrator.act import Executor
-from orchestrator.decision import Decision
 from orchestrator.errors import AdapterError, Exit, OrchError, UsageError
 from orchestrator.escalations import texts
 from orchestrator.escalations.kept import Record
 from orchestrator.escalations.model import Deed, Escalation, Planned, Standing
+from orchestrator.escalations.needs import Needs
 from orchestrator.escalations.opened import facts_of
 from orchestrator.escalations.simulate import PLAN
 from orchestrator.escalations.ticked import Would
+from orchestrator.explain import objections
 from orchestrator.order import OnUnknown, Order
 from orchestrator.settings import Settings
 
 ENTERING = "enter_stage"
 """The action of entering a stage."""
+MISSING = "missing on this machine"
+"""What precedes the secrets that are not here."""
 
 
 class Moment(NamedTuple):
@@ -39,14 +42,16 @@ class Moment(NamedTuple):
 
 def foreseen(executor: Executor, settings: Settings, root: Path, escalation: Escalation, at: Moment) -> Iterator[Would]:
     """Yield what would be decided of entering a stage, of each of its actions, and of each step of its plan."""
-    stage, before = escalation.stages[at.place], escalation.stages[at.before]
+    stage, before, needs = escalation.stages[at.place], escalation.stages[at.before], Needs(settings)
     arguments = {"from": before.name, "stage": stage.name, "audience": stage.audience.value}
     stand(executor, escalation, at, is_entered=False)
     given = {"resource": escalation.name, "cycle": at.cycle, **arguments}
     yield would(executor, Order(f"enter/{stage.name}", ENTERING, given))
     stand(executor, escalation, at)
     for deed in stage.deeds:
-        yield decided(executor, escalation, at, deed)
+        yield equipped(
+            decided(executor, escalation, at, deed), needs.lacking(deed.action, deed.parameters, deed.adapter)
+        )
     if stage.planned is not None:
         yield from _planned(executor, settings, root, stage.planned, stage.name)
 
@@ -58,6 +63,15 @@ def decided(executor: Executor, escalation: Escalation, at: Moment, deed: Deed) 
     except UsageError as error:
         return _wrong(f"{escalation.stages[at.place].name}/{deed.id}", deed.action, error)
     return would(executor, order)
+
+
+def equipped(one: Would, lacks: Sequence[str]) -> Would:
+    """Return what would be decided, and beside it which secrets this machine lacks: without them it is not done."""
+    if not lacks:
+        return one
+    said = f"{MISSING}: {'; '.join(lacks)}"
+    code = Exit.PACK if one.exit_code is Exit.OK else one.exit_code
+    return one._replace(detail="; ".join(filter(None, (said, one.detail))), exit_code=code)
 
 
 def order_of(escalation: Escalation, at: Moment, deed: Deed) -> Order:
@@ -116,7 +130,7 @@ def would(executor: Executor, order: Order) -> Would:
         decision = executor.would(order)
     except OrchError as error:
         return _wrong(order.name, order.action, error)
-    return Would(order.name, order.action, decision.outcome.value, _why(decision), decision.exit_code)
+    return Would(order.name, order.action, decision.outcome.value, objections(decision), decision.exit_code)
 
 
 def _planned(executor: Executor, settings: Settings, root: Path, planned: Planned, stage: str) -> Iterator[Would]:
@@ -124,10 +138,10 @@ def _planned(executor: Executor, settings: Settings, root: Path, planned: Planne
     from orchestrator.plans.model import Plan
     from orchestrator.runs.dry import rehearse
 
-    judge = executor.judge
+    judge, plan, needs = executor.judge, Plan.of(planned.plan), Needs(settings)
     try:
         found = rehearse(
-            Plan.of(planned.plan),
+            plan,
             inputs=planned.inputs,
             root=root,
             settings=settings,
@@ -137,20 +151,14 @@ def _planned(executor: Executor, settings: Settings, root: Path, planned: Planne
     except OrchError as error:
         yield _wrong(f"{stage}/{PLAN}", PLAN, error)
         return
+    steps = {(phase.id, step.id): step for phase, step in plan.steps()}
     for one in found.trials:
         detail = f"only if {one.only_if}; {one.detail}".rstrip("; ") if one.only_if else one.detail
         name, code = f"{stage}/{PLAN}/{one.phase}/{one.step}", Exit.OK if one.only_if else Exit(one.exit_code)
-        yield Would(name, one.action, "" if one.outcome == "error" else one.outcome, detail, code)
-
-
-def _why(decision: Decision) -> str:
-    """Return what objects, and what to do."""
-    said = [
-        f"{one.rule}: {one.message}" if one.message else one.rule
-        for one in decision.findings
-        if one.blocks and decision.is_open(one)
-    ]
-    return "; ".join([*said, *filter(None, [decision.context["next_action"]])])
+        said = Would(name, one.action, "" if one.outcome == "error" else one.outcome, detail, code)
+        step = steps.get((one.phase, one.step))
+        lacks = needs.lacking(step.action, step.parameters, step.adapter) if step and said.outcome == "allow" else ()
+        yield equipped(said, lacks)
 
 
 def _wrong(name: str, action: str, error: OrchError) -> Would:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from orchestrator.act import Executor
 from orchestrator.adapter import ErrorClass
+from orchestrator.decision import digest_of
 from orchestrator.errors import Exit, LedgerError, OrchError, UsageError
 from orchestrator.escalations import carry, seal, state
 from orchestrator.escalations.advance import Advance, Why, advance
@@ -18,7 +19,7 @@ from orchestrator.escalations.carry import Carry
 from orchestrator.escalations.kept import Owed, Record, orders_in, owed_in, plans_in, record_of, standing_of
 from orchestrator.escalations.model import Escalation, Stage, Standing
 from orchestrator.escalations.opened import facts_of
-from orchestrator.escalations.ticked import Acted
+from orchestrator.escalations.ticked import Acted, Decided
 from orchestrator.ledger.store import Ledger
 from orchestrator.order import Done, Order, State
 from orchestrator.performing import Changed
@@ -71,6 +72,8 @@ class Onward:
         self._host, self.now_ns = host, now_ns
         self._take(record)
         self.done: list[Acted] = []
+        self.decisions: list[Decided] = []
+        """What everything was decided by, its own actions included, in order."""
         self.entered: list[str] = []
         self.step: Advance | None = None
         """What the clock said last, by what counts; at the end by what the ledger shows."""
@@ -258,13 +261,21 @@ class Onward:
         except UsageError as error:
             self._look()
             refused = _wrong(error)
+        evaluation_id = self._decided(order)
         if refused is not None:
             self._look()
             self.done.append(Acted(order.name, action, refused))
             self.say(_WHY_OF.get(refused.state, "configuration"), f"{action}: {refused.detail}")
             return ""
+        return evaluation_id or "erased"
+
+    def _decided(self, order: Order) -> str:
+        """Note the decision that an order was done, or not done, under; return its id, "" where there is none."""
         context = self._host.executor.decision_of(order)
-        return str(context["evaluation_id"]) if context is not None else "erased"
+        if context is None:
+            return ""
+        self.decisions.append(Decided(order.name, str(context["evaluation_id"]), digest_of(context)))
+        return self.decisions[-1].evaluation_id
 
     def _own_order(self, action: str, arguments: Mapping[str, object]) -> Order:
         """Return the order of an action of the escalation itself.
@@ -306,6 +317,7 @@ class Onward:
         except UsageError as error:
             self._look()
             done = _wrong(error)
+        self._decided(order)
         self._look()
         if done.state is State.CANCELLED and not done.receipts:
             self._may_go_on()

@@ -1,6 +1,7 @@
 """What can be proven of an escalation before it is used, with the same pure model that a tick follows. Does nothing."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from orchestrator.clock import SECOND_NS
@@ -43,7 +44,11 @@ def proofs(escalation: Escalation) -> list[Proof]:
         _silence(escalation),
         _reachable(escalation),
         _forward(escalation),
-        *_told(_without_notice(escalation), "notice", "the operator hears of it before anybody else, and it stands so"),
+        *_told(
+            chain(_without_notice(escalation), _jumped_to(escalation)),
+            "notice",
+            "the operator hears of it before anybody else, and it stands so",
+        ),
         *_told(_narrow(escalation), "windows", _windows_said(escalation)),
         _lock(escalation),
         _renewed(escalation),
@@ -139,6 +144,16 @@ def _without_notice(escalation: Escalation) -> Iterator[Proof]:
             seen = f"{stage.name} may be left as soon as it is entered, and {following.name} reaches others"
             expected = "`min_dwell`, so that there is time to renew after a late tick"
             yield Proof("notice", False, seen, stage.name, expected)
+
+
+def _jumped_to(escalation: Escalation) -> Iterator[Proof]:
+    """Yield outward stages that a jump may lead to past every notice, with nothing of their own to wait for."""
+    if escalation.catch_up is not CatchUp.JUMP:
+        return
+    for stage in escalation.stages:
+        if stage.is_outward and not stage.delivered:
+            seen = f"with `catch_up: jump` {stage.name} may be entered past every notice, and requires none itself"
+            yield Proof("notice", False, seen, stage.name, "`requires` with a notice of an earlier stage, or `walk`")
 
 
 def _narrow(escalation: Escalation) -> Iterator[Proof]:

@@ -6,7 +6,6 @@ nothing is learned from a refusal. Policy is not asked: the Escalation is policy
 
 from typing import Any, NamedTuple
 
-from orchestrator.clock import SECOND_NS
 from orchestrator.errors import DecisionError, Exit, LedgerError, OrchError, UsageError
 from orchestrator.escalations import codes, renewalfile, seal, state, throttle, timekeeping
 from orchestrator.escalations.codes import Code, Kind, Known
@@ -202,7 +201,7 @@ def _begun(attempt: _Attempt, proof: Code | Claims) -> Renewed | None:
         if not _counts(attempt, connection, record, proof):
             _refused(attempt, connection)
             return None
-        deadline_ns = judged.now_ns + escalation.renewal.extends_s * SECOND_NS
+        deadline_ns = timekeeping.ahead_ns(judged.now_ns, escalation.renewal.extends_s)
         is_armed = record.is_armed and escalation.mode is not Mode.MANUAL
         more = _more(attempt, connection, record, proof, seal.Real(deadline_ns, is_armed))
         now = state.began(

@@ -149,14 +149,23 @@ def signed_file(wanted: Wanted, signer: Signer) -> str:
     return renewalfile.signed(Claims(wanted.name, _ledger_id(wanted), counter, now_s, now_s + lasts_s), signer)
 
 
+def id_given(text: str) -> str:
+    """Return a ledger's id that was typed.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if len(text) != _ID_LENGTH or not set(text) <= _ID_CHARS:
+        raise UsageError(
+            f"--ledger-id is {shown(text)}; expected {_ID_LENGTH} hex digits",
+            advice="`orch ledger verify` shows the ledger's id",
+        )
+    return text
+
+
 def _ledger_id(wanted: Wanted) -> str:
     if wanted.ledger_id is not None:
-        if len(wanted.ledger_id) != _ID_LENGTH or not set(wanted.ledger_id) <= _ID_CHARS:
-            raise UsageError(
-                f"--ledger-id is {shown(wanted.ledger_id)}; expected {_ID_LENGTH} hex digits",
-                advice="`orch ledger verify` shows the ledger's id",
-            )
-        return wanted.ledger_id
+        return id_given(wanted.ledger_id)
     from orchestrator.ledger.open import open_ledger
 
     with open_ledger(Settings.load({"ledger": wanted.ledger}).ledger, must_exist=True) as ledger:

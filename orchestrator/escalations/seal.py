@@ -8,22 +8,24 @@ import json
 import os
 import stat
 import struct
+from collections.abc import Mapping
 from contextlib import suppress
 from enum import IntEnum
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from orchestrator import place
-from orchestrator.clock import SECOND_NS, format_time
+from orchestrator.clock import format_time, parse_time
 from orchestrator.digest import canonical
 from orchestrator.errors import DecisionError, LedgerError
 from orchestrator.escalations.advance import due_ns
 from orchestrator.escalations.kept import Record
 from orchestrator.escalations.model import Audience, Escalation
 from orchestrator.escalations.state import chain_of
+from orchestrator.ledger.backup import SEAL_KEY
 from orchestrator.ledger.store import Connection, Ledger
 
-FILE = "seal.key"
+FILE = SEAL_KEY
 """In the ledger's folder, mode 0600: 32 bytes, in hex."""
 BEGAN = "orch.escalation.began"
 _FORM = "orch-seal/1"
@@ -34,9 +36,15 @@ SIZE_BYTES = _NONCE_BYTES + _SAID.size + _TAG_BYTES
 _OTHERS = 0o077
 _BY_HAND = ("orch.escalation.deadline", "orch.escalation.armed", "orch.escalation.disarmed")
 """What sets the deadline that counts, beside a new cycle."""
+_HAS_CODES = "SELECT 1 FROM renewal_codes WHERE escalation = ? LIMIT 1"
+"""Who never had codes has no seals, so nothing has to be looked for."""
 _NEWEST = """
 SELECT e.type, p.body FROM events e LEFT JOIN payloads p ON p.event_id = e.id
 WHERE e.run_id = ? AND e.type IN (?, ?, ?, ?) ORDER BY e.run_seq DESC LIMIT 1"""
+
+
+class SealError(LedgerError):
+    """Nobody can tell what a renewal did, so nobody can tell which deadline counts."""
 
 
 class Effect(IntEnum):
@@ -72,7 +80,7 @@ class Sealer(NamedTuple):
         """Return the sealer of a ledger; its key is made where there is none and that is permitted.
 
         Raises:
-            LedgerError: the key is not here, can be read by others, or cannot be made.
+            SealError: the key is not here, can be read by others, or cannot be made.
         """
         file = ledger.folder / FILE
         if may_make and not os.path.lexists(file):
@@ -91,7 +99,7 @@ class Sealer(NamedTuple):
         """Return what was sealed about this.
 
         Raises:
-            LedgerError: it was not sealed by this key, or about something else, or is damaged.
+            SealError: it was not sealed by this key, or about something else, or is damaged.
         """
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -101,7 +109,7 @@ class Sealer(NamedTuple):
             said = AESGCM(self.key).decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], self._beside(about))
             first, second, number = _SAID.unpack(said)
         except (ValueError, InvalidTag, struct.error):
-            raise LedgerError(
+            raise SealError(
                 f"a seal in the ledger does not open: {' '.join(about)}",
                 advice=f"{FILE} is another ledger's, or the ledger was tampered with: `orch ledger verify`",
             ) from None
@@ -124,7 +132,7 @@ def real_deadline(record: Record, ledger: Ledger) -> int:
     """Return the deadline that really counts, nanoseconds since 1970, 0 for none; not within a transaction.
 
     Raises:
-        LedgerError: as `real_in`.
+        SealError: as `real_in`.
     """
     return real(record, ledger).deadline_ns
 
@@ -133,7 +141,7 @@ def real(record: Record, ledger: Ledger) -> Real:
     """Return by what an escalation really goes; not within a transaction.
 
     Raises:
-        LedgerError: as `real_in`.
+        SealError: as `real_in`.
     """
     with ledger.store.reading() as connection:
         return real_in(connection, record, ledger)
@@ -146,24 +154,32 @@ def real_in(connection: Connection, record: Record, ledger: Ledger) -> Real:
     such a renewal ends that.
 
     Raises:
-        LedgerError: the cycle was begun under a seal, and the key is not here or is another one, or the event that has
+        SealError: the cycle was begun under a seal, and the key is not here or is another one, or the event that has
             the seal was erased: then nobody can tell what counts.
     """
     shown = Real(record.deadline, record.is_armed)
-    rows = connection.execute(_NEWEST, (chain_of(record.name), BEGAN, *_BY_HAND))
-    if not rows or rows[0][0] != BEGAN:
-        return shown
-    if rows[0][1] is None:
-        raise LedgerError(
-            f"how the cycle {record.cycle} of {record.name} began was erased, so nobody can tell what counts",
-            advice="begin another: `orch renew`, or `orch reset`",
-        )
-    said = json.loads(bytes(rows[0][1]))
-    if said.get("cycle") != record.cycle or not said.get("seal"):
+    said = _began_in(connection, record)
+    if not said.get("seal"):
         return shown
     about = _about(record.name, said["at"], said["deadline"])
     effect, is_armed, deadline_ns = Sealer.of(ledger).opened(about, said["seal"])
     return Real(deadline_ns, bool(is_armed), is_kept=True) if effect == Effect.KEEP else shown
+
+
+def _began_in(connection: Connection, record: Record) -> Mapping[str, Any]:
+    """Return what is recorded of how a cycle began; nothing where its deadline was set by hand since."""
+    if not connection.execute(_HAS_CODES, (record.name,)):
+        return {}
+    rows = connection.execute(_NEWEST, (chain_of(record.name), BEGAN, *_BY_HAND))
+    if not rows or rows[0][0] != BEGAN:
+        return {}
+    if rows[0][1] is None:
+        raise SealError(
+            f"how the cycle {record.cycle} of {record.name} began was erased, so nobody can tell what counts",
+            advice="begin another: `orch renew`, or `orch reset`",
+        )
+    said: Mapping[str, Any] = json.loads(bytes(rows[0][1]))
+    return said if said.get("cycle") == record.cycle else {}
 
 
 def meant(escalation: Escalation, record: Record, ledger: Ledger) -> tuple[Escalation, Record]:
@@ -173,7 +189,7 @@ def meant(escalation: Escalation, record: Record, ledger: Ledger) -> tuple[Escal
     would tell whoever stands beside. What is recorded is compared with the record as it was given, not with this one.
 
     Raises:
-        LedgerError: as `real_in`.
+        SealError: as `real_in`.
     """
     found = real(record, ledger)
     if not found.is_kept:
@@ -187,8 +203,9 @@ def shown(escalation: Escalation, record: Record, ledger: Ledger, now_ns: int) -
     Whoever cannot open the seal is shown what the ledger says; not within a transaction.
     """
     try:
-        found = real(record, ledger)
-    except LedgerError:
+        with ledger.store.reading() as connection:
+            found, said = real_in(connection, record, ledger), _began_in(connection, record)
+    except SealError:
         return record
     if not found.is_kept:
         return record
@@ -196,8 +213,7 @@ def shown(escalation: Escalation, record: Record, ledger: Ledger, now_ns: int) -
         place for place in range(1, len(escalation.stages)) if due_ns(escalation, place, record.deadline) <= now_ns
     ]
     place = reached[-1] if reached and record.is_armed else 0
-    since_ns = record.deadline - escalation.renewal.extends_s * SECOND_NS
-    stage_at = due_ns(escalation, place, record.deadline) if place else since_ns
+    stage_at = due_ns(escalation, place, record.deadline) if place else parse_time(said["at"])
     return record._replace(stage=escalation.stages[place].name, stage_at=stage_at)
 
 
@@ -224,25 +240,25 @@ def _read(file: Path) -> bytes:
         with open(descriptor, "rb") as opened:  # noqa: PTH123  # a descriptor
             seen = os.fstat(descriptor)
             if not stat.S_ISREG(seen.st_mode) or seen.st_uid != os.geteuid() or seen.st_mode & _OTHERS:
-                raise LedgerError(
+                raise SealError(
                     f"the key {str(file)!r} is not safe: expected a file of user {os.geteuid()} with mode 600, "
                     f"seen user {seen.st_uid}, mode {stat.S_IMODE(seen.st_mode):03o}",
                     advice="whoever could read it can open seals; if nobody did, chmod 600 it",
                 )
             key = bytes.fromhex(opened.read(2 * _KEY_BYTES + 1).decode("ascii").strip())
     except FileNotFoundError:
-        raise LedgerError(
+        raise SealError(
             f"the key that opens the seals of renewals is not here: there is no file {str(file)!r}",
             advice=f"copy {FILE} from the machine where the codes were made, or make new ones with `orch code new`",
         ) from None
     except OSError as error:
-        raise LedgerError(
+        raise SealError(
             f"the key {str(file)!r} cannot be read: {error.strerror}", advice="see that it is a plain file of your own"
         ) from error
     except ValueError:
         key = b""
     if len(key) != _KEY_BYTES:
-        raise LedgerError(
+        raise SealError(
             f"the key {str(file)!r} is damaged; expected {_KEY_BYTES} bytes in hex", advice="put it back from a copy"
         )
     return key
@@ -262,10 +278,10 @@ def _make(folder: Path) -> None:
             os.link(draft, folder / FILE)
         _sync(folder)
     except DecisionError as error:
-        raise LedgerError(f"the key of seals cannot be made: {error}", advice=error.advice) from error
+        raise SealError(f"the key of seals cannot be made: {error}", advice=error.advice) from error
     except OSError as error:
         message = f"the key of seals cannot be made in {str(folder)!r}: {error.strerror}"
-        raise LedgerError(message, advice="see that the folder can be written") from error
+        raise SealError(message, advice="see that the folder can be written") from error
     finally:
         draft.unlink(missing_ok=True)
 

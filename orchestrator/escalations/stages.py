@@ -20,7 +20,9 @@ from orchestrator.words import did_you_mean, listing
 MOST = 50
 """Most stages of an escalation."""
 _MOST_NAMED = 85
-"""Longest name of an escalation and a stage with a plan together: their run has both in its name."""
+"""Longest name of an escalation and a stage together: the run of a stage's plan has both in its name."""
+_OURS = frozenset({"tick", "enter", "heartbeat", "control", "drill"})
+"""What the names of a cycle's own orders begin with; those of a stage begin with the stage's."""
 
 
 class Stages:
@@ -55,8 +57,7 @@ class Stages:
             spot.key_error(key, f"`{key}` of the first stage", "none: there it stands while all is well")
 
     def _row(self, place: int, model: shape.Stage, spot: Spot) -> dict[str, Any]:
-        if model.name in self._actions:
-            spot.below("name").error(f"a second stage {shown(model.name)}", "each name once")
+        self._check_name(model.name, spot.below("name"))
         delivered, max_wait_s = self._requires(model, spot)
         deeds = self._deeds.read(model, spot, place)
         row = {
@@ -71,6 +72,17 @@ class Stages:
         }
         self._actions.setdefault(model.name, tuple(f"{model.name}/{deed['id']}" for deed in deeds))
         return row
+
+    def _check_name(self, name: str, spot: Spot) -> None:
+        length = len(self._model.metadata.name) + len(name)
+        if name in self._actions:
+            spot.error(f"a second stage {shown(name)}", "each name once")
+        elif name in _OURS:
+            spot.error(f"a stage {shown(name)}", f"another name: orch's own orders are called {listing(sorted(_OURS))}")
+        elif length > _MOST_NAMED:
+            spot.error(
+                f"names of {length} characters", f"at most {_MOST_NAMED} for the escalation and a stage together"
+            )
 
     def _threshold(self, model: shape.Stage, spot: Spot) -> int | None:
         if "at" not in model.model_fields_set:
@@ -119,11 +131,6 @@ class Stages:
 
     def _planned(self, model: shape.Stage, spot: Spot) -> dict[str, Any] | None:
         under = spot.below("plan")
-        if len(self._model.metadata.name) + len(model.name) > _MOST_NAMED:
-            spot.below("name").error(
-                f"names of {len(self._model.metadata.name) + len(model.name)} characters",
-                f"at most {_MOST_NAMED} for the escalation and a stage with a plan together",
-            )
         data = self._beside.read(under.below("file"), (".yaml", ".yml"))
         if data is None:
             return None

@@ -5,14 +5,18 @@ from typing import Any, NamedTuple
 
 from orchestrator import clock, outbox
 from orchestrator.clock import SECOND_NS, format_time
+from orchestrator.escalations import seal
 from orchestrator.escalations.advance import Why, advance, due_ns
 from orchestrator.escalations.kept import Owed, Record, orders_in, owed_in, plans_in, standing_of
 from orchestrator.escalations.model import CatchUp, Escalation, Standing
 from orchestrator.escalations.opened import Opened, opened
 from orchestrator.ledger.store import Connection, Ledger
+from orchestrator.outbox import Standing as Sent
 from orchestrator.settings import Settings
 
 _CODES = "SELECT count(*) FROM renewal_codes WHERE escalation = ? AND state = 'active'"
+_NO_SPARES = 2
+"""Of the codes that count: the main one, and the one in the place of a duress code."""
 _PLAN = "SELECT state FROM runs WHERE id = ?"
 
 
@@ -51,7 +55,8 @@ class Status(NamedTuple):
     plans: tuple[tuple[str, str, str], ...] = ()
     """Of each stage with a plan: the stage, the plan's run and its state, "" where it has not begun."""
     codes: int = 0
-    """How many codes can renew it."""
+    """How many codes are stored that count: the main one, as many that work once as are left, and one in the place of
+    a duress code."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -60,6 +65,21 @@ class Status(NamedTuple):
         if self.record is None or not self.record.deadline or not self.record.is_armed:
             return None
         return (self.record.deadline - self.now_ns) // SECOND_NS
+
+    @property
+    def spare_codes(self) -> int | None:
+        """How many codes are left that renew once; None where there are no codes."""
+        return max(0, self.codes - _NO_SPARES) if self.codes else None
+
+    @property
+    def refused(self) -> tuple[tuple[str, str], ...]:
+        """Each order that was refused for good, with the recipient: nobody tries it again."""
+        return tuple(
+            (one.name, str(receipt["target"]))
+            for one in self.came
+            for receipt in one.receipts
+            if receipt["delivery"] == Sent.PERMANENT.value
+        )
 
     @property
     def ticked_ago_s(self) -> int | None:
@@ -91,10 +111,11 @@ class Status(NamedTuple):
             "why": self.next.why,
         }
         said |= {"owed": [item._asdict() for item in self.owed], "actions": [_came(item) for item in self.came]}
+        said["refused"] = [{"name": name, "target": target} for name, target in self.refused]
         said["plans"] = [{"stage": stage, "run_id": run, "state": how or "new"} for stage, run, how in self.plans]
         said |= {"tick": record.tick if record else 0, "ticker": (record.ticker if record else "") or None}
         said |= {"ticked_at": _time(record.ticked_at if record else 0), "ticked_ago_s": self.ticked_ago_s}
-        said |= {"is_overdue": self.is_overdue, "has_codes": self.codes > 0, "codes": self.codes}
+        said |= {"is_overdue": self.is_overdue, "has_codes": self.codes > 0, "spare_codes": self.spare_codes}
         return said | {"notes": list(self.notes)}
 
     def _audience(self) -> str | None:
@@ -128,21 +149,25 @@ def status(one: Opened, ledger: Ledger | None, now_ns: int) -> Status:
     escalation, record = one.escalation, one.record
     if ledger is None:
         return Status(escalation, None, now_ns, notes=one.notes)
+    shown = None if record is None else seal.shown(escalation, record, ledger, now_ns)
     with ledger.store.reading() as connection:
         codes = int(connection.execute(_CODES, (escalation.name,))[0][0])
-        if record is None:
+        if record is None or shown is None:
             return Status(escalation, None, now_ns, codes=codes, notes=one.notes)
-        standing = standing_of(connection, record, escalation)
-        return Status(
+        made = Status(
             escalation,
-            record,
+            shown,
             now_ns,
-            _next(escalation, standing, now_ns),
-            tuple(owed_in(connection, record)),
-            tuple(_all_that_came(connection, record)),
-            tuple(_plans(connection, record)),
-            codes,
-            one.notes,
+            _next(escalation, standing_of(connection, shown, escalation), now_ns),
+            codes=codes,
+            notes=one.notes,
+        )
+        if shown != record:  # what came goes by another deadline than the one that is shown
+            return made
+        return made._replace(
+            owed=tuple(owed_in(connection, record)),
+            came=tuple(_all_that_came(connection, record)),
+            plans=tuple(_plans(connection, record)),
         )
 
 

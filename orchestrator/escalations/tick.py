@@ -229,6 +229,7 @@ class _Tick:
             stage=record.stage,
             entered=tuple(onward.entered),
             done=tuple(onward.done),
+            decisions=tuple(onward.decisions),
             owed=owed,
             why=onward.why,
             detail=onward.detail,

@@ -40,6 +40,16 @@ class Acted(NamedTuple):
         return {"name": self.name, "action": self.action, **self.done.to_json(), "exit_code": int(self.exit_code)}
 
 
+class Decided(NamedTuple):
+    """The decision that an order was done, or not done, under."""
+
+    name: str
+    """Of the order: `stage/action`, or `tick/<n>`, `enter/<stage>`."""
+    evaluation_id: str
+    digest: str
+    """The decision's own: the same for the same packs, state and time, on any machine."""
+
+
 class Would(NamedTuple):
     """What an order would be decided."""
 
@@ -75,6 +85,8 @@ class Ticked(NamedTuple):
     """Stages that it entered, in order."""
     done: tuple[Acted, ...] = ()
     """What became of everything that was tried, in order; of a dry run nothing."""
+    decisions: tuple[Decided, ...] = ()
+    """What all of that, and its own actions, was decided by, in order; of a dry run nothing."""
     would: tuple[Would, ...] = ()
     """What would be decided; of a dry run alone."""
     owed: tuple[Owed, ...] = ()
@@ -102,7 +114,8 @@ class Ticked(NamedTuple):
             said[name] = _written(ns)
         for name in ("done", "would"):
             said[name] = [one.to_json() for one in said[name]]
-        said["owed"] = [one._asdict() for one in self.owed]
+        for name in ("decisions", "owed"):
+            said[name] = [one._asdict() for one in said[name]]
         said["heartbeat"] = self.heartbeat._asdict()
         return said | {"entered": list(self.entered), "notes": list(self.notes), "exit_code": int(self.exit_code)}
 

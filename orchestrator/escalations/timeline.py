@@ -11,6 +11,7 @@ from orchestrator import clock
 from orchestrator.choices import Point
 from orchestrator.clock import SECOND_NS
 from orchestrator.errors import UsageError
+from orchestrator.escalations import seal
 from orchestrator.escalations.advance import due_ns
 from orchestrator.escalations.foresight import Moment, foreseen
 from orchestrator.escalations.kept import owed_in, standing_of
@@ -138,10 +139,11 @@ def _from_now(one: Opened, asked: Asked, scenario: Scenario, ledger: Ledger | No
         name = one.escalation.name
         advice = f"leave --now out, or begin it: orch set-deadline {name} --in 24h"
         raise UsageError(f"{name} has not begun, so there is no state to go on from", advice=advice)
+    record = seal.shown(one.escalation, one.record, ledger, max(scenario.start_ns, one.record.clock))
     with ledger.store.reading() as connection:
-        standing = standing_of(connection, one.record, one.escalation)
-        owed = frozenset(each.name for each in owed_in(connection, one.record))
-    start_ns = max(scenario.start_ns, one.record.clock, one.record.stage_at)
+        standing = standing_of(connection, record, one.escalation)
+        owed = frozenset(each.name for each in owed_in(connection, record) if record == one.record)
+    start_ns = max(scenario.start_ns, record.clock, record.stage_at)
     deadline_ns = standing.deadline_ns or start_ns
     end_ns = _end(asked, one.escalation, start_ns, deadline_ns)
     moved = start_ns - scenario.start_ns

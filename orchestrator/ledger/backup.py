@@ -1,8 +1,8 @@
 """Copies a ledger into a folder of its own, and makes a ledger out of such a copy. Never overwrites anything.
 
-A backup is a ledger: `ledger.db` and `artifacts/`, so it can be looked at and verified where it lies. The key that
-signs tree heads is not in it: a backup lies in more places than the ledger does, and with the key anybody who finds it
-could sign another history.
+A backup is a ledger: `ledger.db` and `artifacts/`, so it can be looked at and verified where it lies. The keys that
+sign tree heads and open the seals of renewals are not in it: a backup lies in more places than the ledger does, and
+with them anybody who finds it could sign another history, and tell which renewal was none.
 """
 
 import os
@@ -19,7 +19,9 @@ from orchestrator.ledger.mask import Mask
 from orchestrator.ledger.sqlite import FILE, open_sqlite, translated
 from orchestrator.ledger.store import Ledger
 
-KEY = "head.key"
+KEY, SEAL_KEY = "head.key", "seal.key"
+"""In the ledger's folder and never in a backup: what signs tree heads, and what opens the seals of renewals."""
+_HAS_CODES = "SELECT 1 FROM renewal_codes LIMIT 1"
 _ARTIFACTS = "artifacts"
 _MODE = 0o600
 
@@ -48,6 +50,8 @@ class Restored(NamedTuple):
     """Where the ledger lies that was there before."""
     has_key: bool
     """Whether it can sign heads: the key was beside the ledger that was there before."""
+    lacks_seal_key: bool
+    """Whether escalations in it have codes, and the key of their seals was not there: their ticks need it."""
 
 
 def backup(ledger: Ledger, folder: Path) -> Backup:
@@ -76,7 +80,7 @@ def backup(ledger: Ledger, folder: Path) -> Backup:
 
 
 def restore(source: Path, folder: Path, *, is_replacing: bool = False) -> Restored:
-    """Make the ledger in `folder` out of a backup; what was there is kept beside it, and its key is taken along.
+    """Make the ledger in `folder` out of a backup; what was there is kept beside it, and its keys are taken along.
 
     Nobody may use the ledger meanwhile.
 
@@ -103,8 +107,9 @@ def restore(source: Path, folder: Path, *, is_replacing: bool = False) -> Restor
             wanted = _artifacts_in(made / FILE)
         missing = copy_artifacts(wanted, source, made)
         found = _look(made)
-        has_key = _take_key(folder, made, found.ledger_id)
-    return Restored(found._replace(folder=source, missing=missing), folder, kept, has_key)
+        taken = _take_keys(folder, made, found.ledger_id)
+        lacks_seal_key = SEAL_KEY not in taken and _has_codes(made / FILE)
+    return Restored(found._replace(folder=source, missing=missing), folder, kept, KEY in taken, lacks_seal_key)
 
 
 @contextmanager
@@ -222,20 +227,27 @@ def _sweep_log(file: Path) -> None:
         raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _take_key(old: Path, made: Path, ledger_id: str) -> bool:
-    """Take the signing key of the ledger that was there, if it is the same ledger's."""
-    key = old / KEY
-    if not key.is_file() or key.is_symlink():
-        return False
+def _has_codes(file: Path) -> bool:
+    """Return whether codes renew an escalation of a ledger at rest."""
+    with closing(sqlite3.connect(f"{file.resolve().as_uri()}?immutable=1", uri=True)) as raw:
+        return bool(raw.execute(_HAS_CODES).fetchall())
+
+
+def _take_keys(old: Path, made: Path, ledger_id: str) -> frozenset[str]:
+    """Take the keys of the ledger that was there, if it is the same ledger's, and return which there were."""
+    found = [name for name in (KEY, SEAL_KEY) if (old / name).is_file() and not (old / name).is_symlink()]
+    if not found:
+        return frozenset()
     try:
         with open_sqlite(old, Mask(), must_exist=True) as before:
             if before.id != ledger_id:
-                return False
+                return frozenset()
     except OrchError:  # too damaged to say: a wrong key is refused where it is used
         pass
-    with open(_created(made / KEY), "wb") as written:
-        written.write(key.read_bytes())
-    return True
+    for name in found:
+        with open(_created(made / name), "wb") as written:
+            written.write((old / name).read_bytes())
+    return frozenset(found)
 
 
 def _sync_tree(folder: Path) -> None:

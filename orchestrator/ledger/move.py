@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from orchestrator import place
 from orchestrator.errors import LedgerError, UsageError
-from orchestrator.ledger.backup import KEY, copy_artifacts
+from orchestrator.ledger.backup import KEY, SEAL_KEY, copy_artifacts
 from orchestrator.ledger.event import COLUMNS
 from orchestrator.ledger.rebuild import rebuild_in
 from orchestrator.ledger.store import Connection, Ledger
@@ -36,6 +36,8 @@ class Moved(NamedTuple):
     """Where artifacts lie now, and the key that signs heads belongs."""
     has_key: bool
     """Whether a key lies there."""
+    lacks_seal_key: bool
+    """Whether escalations in it have codes, and the key of their seals does not lie there."""
 
 
 def move(source: Ledger, target: Ledger) -> Moved:
@@ -60,10 +62,12 @@ def move(source: Ledger, target: Ledger) -> Moved:
                 )
             write.execute("UPDATE meta SET value = ? WHERE name = 'ledger_id'", (source.id,))
             rebuild_in(write)
+        has_codes = bool(read.execute("SELECT 1 FROM renewal_codes LIMIT 1"))
         artifacts = read.execute("SELECT digest, size FROM artifacts ORDER BY digest")
     folder = _renamed(target, source.id)
     missing = copy_artifacts(artifacts, source.folder, folder)
-    return Moved(count, len(artifacts), missing, folder, (folder / KEY).is_file())
+    lacks_seal_key = has_codes and not (folder / SEAL_KEY).is_file()
+    return Moved(count, len(artifacts), missing, folder, (folder / KEY).is_file(), lacks_seal_key)
 
 
 def _renamed(target: Ledger, ledger_id: str) -> Path:

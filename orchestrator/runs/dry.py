@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from orchestrator import record
 from orchestrator.act import Executor
-from orchestrator.decision import Decision
 from orchestrator.errors import AdapterError, Exit, OrchError, UsageError
+from orchestrator.explain import objections
 from orchestrator.order import Order
 from orchestrator.plans.model import Phase, Plan, Step
 from orchestrator.plans.order import levels
@@ -123,7 +123,7 @@ class _Stage(NamedTuple):
             decision = (executor or self.executor).would(order)
         except OrchError as error:
             return _wrong(phase.id, name, order.action, error)
-        detail = _why(decision)
+        detail = objections(decision)
         return Trial(phase.id, name, order.action, decision.outcome.value, detail, int(decision.exit_code))
 
 
@@ -187,13 +187,6 @@ def _gate(stage: _Stage, phase: Phase) -> Trial:
         by_people = not (decision.is_allowed and counts(decision.context))
     order = gate_order(phase.id, stage.plan.name, stage.mode, met, APPROVE)
     return stage.trial(phase, "gate", order, stage.gate if by_people else stage.executor)
-
-
-def _why(decision: Decision) -> str:
-    """Return what objects, and what to do."""
-    open_ones = [one for one in decision.findings if decision.is_open(one) and one.blocks]
-    said = [f"{one.rule}: {one.message}" if one.message else one.rule for one in open_ones]
-    return "; ".join([*said, *filter(None, [decision.context["next_action"]])])
 
 
 def _wrong(phase: str, step: str, action: str, error: OrchError) -> Trial:

@@ -20,6 +20,8 @@ from orchestrator.words import near_miss
 
 FOLLOWED = ("plan", "job")
 """Kinds of runs that have phases."""
+ORDERING = ("escalation", "drill")
+"""Kinds of runs that have orders of stages, and no phases: cycles of an escalation, and rehearsals of one."""
 _ROW = (
     "id", "kind", "name", "mode", "state", "repository", "actor", "segment", "started_at", "ended_at", "waiting_for",
 )  # fmt: skip
@@ -35,6 +37,13 @@ AND NOT EXISTS (SELECT 1 FROM actions a WHERE a.chain = e.run_id AND (a.name = e
   OR (e.subject LIKE 'tracking.status/%' AND a.state = 'delivered' AND a.at >= e.time
       AND (a.name LIKE 'tracking.status/%' OR a.name = 'tracking.end'))))
 ORDER BY e.run_seq"""
+_OF_STAGES = """name LIKE '%/%' AND name NOT LIKE 'tick/%' AND name NOT LIKE 'enter/%'
+AND name NOT LIKE 'heartbeat/%' AND name NOT LIKE 'control/%'"""
+"""Orders of stages; the others are the escalation's own, and no stage is called as these begin."""
+_ORDERS = f"""SELECT name, target, action, state, attempt, reference, detail FROM actions
+WHERE chain = ? AND {_OF_STAGES} ORDER BY at, name, target"""  # noqa: S608  # constants
+_UNTRIED = """SELECT o.name FROM escalation_orders o WHERE o.run_id = ?
+AND NOT EXISTS (SELECT 1 FROM actions a WHERE a.chain = o.run_id AND a.name = o.name) ORDER BY o.position"""
 _SHOWN = 5
 _AT_ONCE = 200
 
@@ -44,9 +53,9 @@ class Listed(NamedTuple):
 
     run_id: str
     kind: str
-    """`plan`, `job`, or `task` for a run that only asked."""
+    """`plan`, `job`, `escalation` for a cycle, `drill`, or `task` for a run that only asked."""
     name: str
-    """Of the plan or job."""
+    """Of the plan, job or escalation."""
     mode: str
     state: str
     repository: str
@@ -61,6 +70,10 @@ class Listed(NamedTuple):
     """How many phases have passed."""
     total: int
     """How many phases it has, those left out that their own `if` skipped; 0 where that is not known."""
+    delivered: int = 0
+    """How many recipients got what stages of it ordered."""
+    ordered: int = 0
+    """How many recipients that was tried for."""
 
     @property
     def percent(self) -> int:
@@ -75,6 +88,21 @@ class Listed(NamedTuple):
         return said
 
 
+class Ordered(NamedTuple):
+    """What became of one order of a stage for one recipient."""
+
+    name: str
+    """`stage/action`."""
+    target: str
+    """"" where it has no recipient."""
+    action: str
+    state: str
+    """As of the outbox; `new` where nothing of it was begun."""
+    attempt: int = 0
+    reference: str = ""
+    detail: str = ""
+
+
 class Found(NamedTuple):
     """What `orch runs` was asked for: one run whole, or several in short."""
 
@@ -84,6 +112,8 @@ class Found(NamedTuple):
     """Of one run: what its tracking did: name, state, and reference or detail."""
     attended: Mapping[str, Attendance] = {}
     """Who works on each of these runs that has phases."""
+    orders: tuple[Ordered, ...] = ()
+    """Of one cycle or drill: what its stages ordered, in the order in which it was tried."""
 
 
 def found(ledger: Ledger, name: str = "", *, limit: int = 0, is_all: bool = False) -> Found:
@@ -97,18 +127,26 @@ def found(ledger: Ledger, name: str = "", *, limit: int = 0, is_all: bool = Fals
         run_id, of = meant(connection, name) if name else ("", "")
         runs = () if run_id else listed(connection, name=of, limit=limit, is_all=is_all)
         tracked = tuple(_tracked(connection, run_id)) if run_id else ()
+        orders = tuple(_orders(connection, run_id)) if run_id else ()
     if not run_id:
         return Found(
             None, runs, attended=attendance(ledger, {one.run_id: one.state for one in runs if one.kind in FOLLOWED})
         )
     seen = snapshot(ledger, run_id)
-    return Found(seen, (), tracked, attendance(ledger, {run_id: seen.state} if seen.kind in FOLLOWED else {}))
+    if seen.kind not in FOLLOWED:
+        return Found(seen, tracked=tracked, orders=orders if seen.kind in ORDERING else ())
+    return Found(seen, (), tracked, attendance(ledger, {run_id: seen.state}))
 
 
 def behind(connection: Connection, run_id: str) -> dict[str, str]:
     """Return why orders of a run's tracking are not in the outbox, by their names; the newest reason of each."""
     rows = connection.execute(_BEHIND, (run_id, BEHIND))
     return {str(name): str(payload_of(*stored).get("reason", "")) for name, *stored in rows}
+
+
+def _orders(connection: Connection, run_id: str) -> Iterator[Ordered]:
+    yield from (Ordered(*row) for row in connection.execute(_ORDERS, (run_id,)))
+    yield from (Ordered(str(name), "", "", "new") for (name,) in connection.execute(_UNTRIED, (run_id,)))
 
 
 def _tracked(connection: Connection, run_id: str) -> Iterator[tuple[str, str, str]]:
@@ -183,8 +221,9 @@ def listed(connection: Connection, *, name: str = "", limit: int = 0, is_all: bo
         said.append("name = ?")
         parameters.append(name)
     if not is_all:
-        said.append(f"kind IN ({', '.join('?' * len(FOLLOWED))})")
-        parameters += FOLLOWED
+        kinds = (*FOLLOWED, *ORDERING)
+        said.append(f"kind IN ({', '.join('?' * len(kinds))})")
+        parameters += kinds
     where = f" WHERE {' AND '.join(said)}" if said else ""
     most = f" LIMIT {int(limit)}" if limit else ""
     rows = connection.execute(f"{_SELECT}{where} {_NEWEST}{most}", parameters)
@@ -203,13 +242,26 @@ def _counted(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> Iterato
                 FROM phases WHERE run_id IN ({marks}) GROUP BY run_id"""  # noqa: S608  # marks
     counts = {run_id: (int(done), int(no)) for run_id, done, no in connection.execute(query, (UNWANTED, *names))}
     totals = dict(_totals(connection, names, marks))
+    sent = _sent(connection, [str(row[0]) for row in rows if row[1] in ORDERING])
     for row in rows:
         said = dict(zip(_ROW, row, strict=True))
         run_id = said.pop("id")
         waiting_for = tuple(_waiting(said.pop("waiting_for")))
         done, unwanted = counts.get(run_id, (0, 0))
         total = max(0, totals.get(run_id, 0) - unwanted)
+        delivered, ordered = sent.get(run_id, (0, 0))
+        said |= {"delivered": delivered, "ordered": ordered}
         yield Listed(run_id=run_id, waiting_for=waiting_for, done=min(done, total), total=total, **said)
+
+
+def _sent(connection: Connection, names: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Return of each cycle or drill how many recipients got what its stages ordered, and of how many."""
+    if not names:
+        return {}
+    marks = ", ".join("?" * len(names))
+    query = f"""SELECT chain, sum(CASE WHEN state = 'delivered' THEN 1 ELSE 0 END), count(*)
+                FROM actions WHERE chain IN ({marks}) AND {_OF_STAGES} GROUP BY chain"""  # noqa: S608  # marks
+    return {str(run_id): (int(done), int(tried)) for run_id, done, tried in connection.execute(query, names)}
 
 
 def _totals(connection: Connection, names: Sequence[str], marks: str) -> Iterator[tuple[str, int]]:

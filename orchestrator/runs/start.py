@@ -204,7 +204,7 @@ def asker_of(settings: Settings) -> str:
 def settle_unknown(settings: Settings, run_id: str, step: str, state: Delivery) -> Settled:
     """Record a person's word on what became of a step that nobody knows of.
 
-    `step` is `phase/step`, the step alone, or how the action's key begins.
+    `step` is `phase/step`, the step alone, or how the action's key begins: of several recipients that is one's.
 
     Raises:
         UsageError: nothing is unknown of it.
@@ -212,20 +212,18 @@ def settle_unknown(settings: Settings, run_id: str, step: str, state: Delivery) 
     with open_ledger(settings.ledger, must_exist=True) as ledger:
         with ledger.store.reading() as connection:
             rows = outbox.rows_in(connection, (outbox.Standing.UNKNOWN, outbox.Standing.DISPATCHING), run_id)
-        names = {row.name for row in rows if _is_meant(row, step)}
+        named = [row for row in rows if row.name == step or row.name.endswith(f"/{step}")]
+        keyed = [] if named or len(step) < _KEY_CHARS else [row for row in rows if row.key.startswith(step)]
+        names = {row.name for row in (*named, *keyed)}
         if len(names) > 1:
             raise UsageError(f"{shown(step)} is more than one: {', '.join(sorted(names))}", advice="name one of them")
         name = names.pop() if names else step
-        rows = outbox.resolve(ledger, run_id, name, state, by=asker_of(settings))
+        by, keys = asker_of(settings), [row.key for row in keyed]
+        rows = outbox.resolve(ledger, run_id, name, state, by=by, keys=keys)
         with ledger.store.reading() as connection:
             found = connection.execute("SELECT plan_digest, kind FROM runs WHERE id = ?", (run_id,))
         digest, kind = found[0] if found else ("", "")
         return Settled(name, rows[0].action, has_plan=bool(digest), is_tick=kind == ESCALATION)
-
-
-def _is_meant(row: outbox.Row, step: str) -> bool:
-    is_key = len(step) >= _KEY_CHARS and row.key.startswith(step)
-    return row.name == step or row.name.endswith(f"/{step}") or is_key
 
 
 def _folder(root: Path) -> Path:

@@ -6,7 +6,7 @@ from typing import Any, TextIO
 
 from orchestrator.runs import awaited
 from orchestrator.runs.attendance import UNSEEN, Attendance, shown
-from orchestrator.runs.listing import Found, Listed
+from orchestrator.runs.listing import ORDERING, Found, Listed, Ordered
 from orchestrator.runs.reports import seconds_of
 from orchestrator.runs.state import PhaseState, Snapshot, StepState
 from orchestrator.show.escape import json_text
@@ -24,6 +24,7 @@ _TONES = {
     "unknown": "bad",
     "waiting": "wait",
     "stopped": "wait",
+    "new": "wait",
     "queued": "wait",
     "hindered": "bad",
     "cancelling": "wait",
@@ -48,7 +49,8 @@ def json_of(found: Found) -> dict[str, Any]:
     ]
     tracking = [{"name": name, "state": state, "about": about} for name, state, about in found.tracked]
     attended = _attendance(found, seen.run_id).to_json()
-    return {**seen.to_json(), **attended, "waiting_for": waits, "tracking": tracking}
+    orders = {"orders": [one._asdict() for one in found.orders]} if seen.kind in ORDERING else {}
+    return {**seen.to_json(), **attended, "waiting_for": waits, "tracking": tracking, **orders}
 
 
 def write(found: Found, out: TextIO, output: str, page: Page) -> None:
@@ -103,6 +105,7 @@ def _listed(run: Listed, attended: Attendance, page: Page) -> Iterator[str]:
     parts = [
         f"{run.done} of {run.total} ({run.percent} %)" if run.total else "",
         run.kind if run.kind != "plan" else "",
+        f"{run.delivered} of {run.ordered} delivered" if run.ordered else "",
     ]
     parts += [f"mode {run.mode}" if run.mode else "", run.repository, run.actor, ago(run.started_at, page.now_ns)]
     state = _state(run.state, attended)
@@ -130,7 +133,12 @@ def _one(found: Found, seen: Snapshot, page: Page) -> Iterator[str]:
         yield from _wait(one, seen.run_id, page, width=_LABEL)
     for tracked in found.tracked:
         yield from _labelled("tracking", page.say(" ".join(filter(None, tracked))), page)
+    if seen.kind == "escalation":
+        stands = f"orch status {shlex.quote(seen.name)} says where it stands and what is owed"
+        yield from _labelled("stage", page.say(stands), page)
     yield ""
+    for order in found.orders:
+        yield from _order(order, page)
     for phase in seen.phases:
         yield from _phase(phase, page)
 
@@ -153,7 +161,12 @@ def _facts(seen: Snapshot, page: Page) -> Iterable[tuple[str, str]]:
         ("inputs", inputs),
         ("root", seen.root),
         ("reports", seen.reports or ""),
-        ("progress", f"{seen.done} of {counted(seen.total, 'phase')}, {min(100, seen.percent)} %"),
+        (
+            "progress",
+            ""
+            if seen.kind in ORDERING
+            else f"{seen.done} of {counted(seen.total, 'phase')}, {min(100, seen.percent)} %",
+        ),
     )
 
 
@@ -188,6 +201,17 @@ def _step(step: StepState, page: Page) -> Iterator[str]:
     yield from _row(step.state, page.dot.join(page.say(part) for part in parts if part), page, 2)
     if step.detail and step.state != "delivered":
         yield from _hung(step.detail, page, 4)
+
+
+def _order(order: Ordered, page: Page) -> Iterator[str]:
+    to = f"to {order.target}" if order.target else ""
+    tries = f"attempt {order.attempt}" if order.attempt > 1 else ""
+    parts = [order.name, order.action, to, tries, order.reference]
+    yield from _row(order.state, page.dot.join(page.say(part) for part in parts if part), page, 0)
+    told = {"new": "nothing of it was begun", "permanent": f"refused for good: {order.detail}"}
+    detail = told.get(order.state, order.detail)
+    if detail and order.state != "delivered":
+        yield from _hung(detail, page)
 
 
 def _wait(one: Any, run_id: str, page: Page, *, width: int = _STATE) -> Iterator[str]:  # noqa: ANN401  # JSON

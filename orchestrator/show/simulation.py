@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from orchestrator.clock import format_time
-from orchestrator.errors import UsageError
+from orchestrator.errors import Exit, UsageError
 from orchestrator.escalations.advance import due_ns
 from orchestrator.escalations.model import Deed, Escalation, Stage
 from orchestrator.escalations.simulate import PLAN, Entry, Sent, deeds_of, route_of, targets_of
@@ -260,12 +260,13 @@ def _says(would: Sequence[Would]) -> Iterator[tuple[str, str]]:
     """Yield what the packs say; where all is allowed, that in one line."""
     if would and all(one.outcome == "allow" for one in would):
         yield "all allowed", "green"
-        return
+        would = [one for one in would if one.exit_code is not Exit.OK]
     for one in would:
         word = _OUTCOMES.get(one.outcome, one.outcome) if one.outcome else "cannot be decided here"
         name = one.name.partition("/")[2] if one.action != "enter_stage" else "entering"
         detail = " ".join(one.detail.split())
-        yield f"{name}: {word}" + (f": {detail}" if detail else ""), _TONES.get(one.outcome, "")
+        tone = _TONES.get(one.outcome, "") if one.exit_code is Exit.OK or one.outcome != "allow" else "bold red"
+        yield f"{name}: {word}" + (f"{', but' if one.outcome == 'allow' else ':'} {detail}" if detail else ""), tone
 
 
 def _ends(one: Timeline) -> Iterator[str]:

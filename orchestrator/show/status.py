@@ -13,13 +13,13 @@ from orchestrator.escalations.timekeeping import span
 from orchestrator.show.done import Sheet
 from orchestrator.show.done import write_text as write_refused
 from orchestrator.show.escape import json_text, terminal
+from orchestrator.words import counted
 
 _WAITS = {
     "dwell": "it stands at this stage for a while first",
     "undelivered": "what must arrive first has not yet",
     "due": "due now: the next tick enters it",
 }
-_SETTLED = frozenset({"delivered", "permanent"})
 _DONE = {
     Operation.SET_DEADLINE: "the deadline is set",
     Operation.RESET: "a new cycle has begun",
@@ -28,7 +28,10 @@ _DONE = {
     Operation.TRIGGER: "it will be released",
 }
 _UNKNOWN = frozenset({"unknown", "dispatching"})
+_KEY_CHARS = 12
 _BAD, _WAIT = "31", "33"
+_HOW = {"delivered": ("delivered", ""), "permanent": ("refused for good", _BAD)}
+"""What became of an order, as people are told it, and its style."""
 
 
 class Look(NamedTuple):
@@ -106,11 +109,7 @@ def _lines(one: Status) -> Iterator[_Line]:
         yield from _deadline(record, one.now_ns)
         yield from _next(one)
         yield from _tick(one, record)
-    yield (
-        "codes",
-        f"{one.codes} can renew it" if one.codes else "none is set: orch code makes them",
-        "" if one.codes else _WAIT,
-    )
+    yield _codes(one)
     for came in one.came:
         yield from _came(came)
     for stage, run_id, how in one.plans:
@@ -118,8 +117,19 @@ def _lines(one: Status) -> Iterator[_Line]:
     if one.owed:
         yield "owed", ", ".join(f"{item.name} ({item.state})" for item in one.owed), _BAD
         yield from (("", text, "") for item in one.owed if item.state in _UNKNOWN for text in _ways(one, item.name))
+    if one.refused:
+        names = ", ".join(dict.fromkeys(name for name, _ in one.refused))
+        yield "refused", f"for good: {names}; nobody tries again, so tell whom it was for another way", _BAD
     for note in one.notes:
         yield "note", note, ""
+
+
+def _codes(one: Status) -> _Line:
+    spare = one.spare_codes
+    if spare is None:
+        return "codes", "none is set: orch code new makes them", _WAIT
+    left = f"{counted(spare, 'spare code')} left" if spare else "no spare code is left"
+    return "codes", left, "" if spare else _WAIT
 
 
 def _deadline(record: Record, now_ns: int) -> Iterator[_Line]:
@@ -164,15 +174,19 @@ def _came(came: Came) -> Iterator[_Line]:
         tries = f", attempt {receipt['attempt']}" if receipt["attempt"] > 1 else ""
         to = f" to {receipt['target']}" if receipt["target"] else ""
         detail = f" - {receipt['detail']}" if receipt["detail"] and receipt["delivery"] != "delivered" else ""
-        style = "" if receipt["delivery"] in _SETTLED else _WAIT
-        yield "order", f"{came.name}{to}: {receipt['delivery']}{tries}{detail}", style
+        how, style = _HOW.get(receipt["delivery"], (receipt["delivery"], _WAIT))
+        yield "order", f"{came.name}{to}: {how}{tries}{detail}", style
 
 
 def _ways(one: Status, name: str) -> Iterator[str]:
-    """Yield what a person says after a look outside, of what may have arrived."""
+    """Yield what a person says after a look outside, of what may have arrived; of several recipients for each."""
     said = f"orch resume {shlex.quote(one.record.run_id if one.record else '')}"
-    yield f"look outside whether {name} arrived; then {said} --delivered {shlex.quote(name)}"
-    yield f"or, to have it sent again, {said} --resend {shlex.quote(name)}"
+    receipts = [each for came in one.came if came.name == name for each in came.receipts]
+    open_ones = [each for each in receipts if each["delivery"] in _UNKNOWN]
+    meant = [(f" at {each['target']}", str(each["key"])[:_KEY_CHARS]) for each in open_ones]
+    for at, word in meant if len(meant) > 1 else [("", shlex.quote(name))]:
+        yield f"look outside whether {name} arrived{at}; then {said} --delivered {word}"
+        yield f"or, to have it sent again, {said} --resend {word}"
 
 
 def _shown(ns: int) -> str:

@@ -11,6 +11,7 @@ from orchestrator.order import State
 from orchestrator.show.escape import terminal
 
 _LOOK = {State.UNKNOWN.value: "nobody knows whether it arrived: look outside"}
+_HELD = "unless it may be sent twice, a person says what became of it: orch status {name}"
 _OWN = frozenset({"tick", "enter_stage"})
 
 
@@ -34,7 +35,8 @@ def _lines(ticked: Ticked) -> Iterator[str]:
         yield from _would(would)
     for owed in ticked.owed:
         detail = f" ({owed.detail})" if owed.detail else ""
-        yield f"  owed: {owed.name} is {owed.state}{detail}; the next tick goes on with it"
+        way = _HELD.format(name=ticked.name) if owed.state in _LOOK else "the next tick goes on with it"
+        yield f"  owed: {owed.name} is {owed.state}{detail}; {way}"
     if not ticked.heartbeat.is_well:
         yield f"  the heartbeat did not arrive: {ticked.heartbeat.state} {ticked.heartbeat.detail}".rstrip()
     if ticked.detail:

@@ -55,7 +55,7 @@ def test_before_it_begins_status_says_how_to_and_makes_no_ledger(made: World) ->
     assert clean(done).splitlines() == [
         "continuity 1.0.0, a countdown",
         "stage      it has not begun: orch set-deadline begins it",
-        "codes      none is set: orch code makes them",
+        "codes      none is set: orch code new makes them",
     ]
     assert not Path(made.ledger).exists()
 

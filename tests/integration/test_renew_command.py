@@ -12,7 +12,12 @@ from pathlib import Path
 
 import pytest
 from command_line import clean, command
-from escalation_world import NAME, TEXT, World, world
+from escalation_world import ANNA, BEN, CLARA, NAME, TEXT, World, world
+
+from orchestrator.clock import SECOND_NS, format_time, now_ns, parse_time
+from orchestrator.escalations.model import Clock
+from orchestrator.escalations.witness import About, WitnessError, of_file
+from orchestrator.keys import jwk, public_key
 
 CODE = re.compile(r"\b(?:[0-9A-HJKMNP-TV-Z]{4}-){6}[0-9A-HJKMNP-TV-Z]{4}\b")
 WRONG = "7QK3-0F1Z-9ABC-DEFG-HJKM-NPQR-STVW"
@@ -395,3 +400,116 @@ def test_a_duress_code_gives_the_answer_of_a_renewal(made: World) -> None:
     assert forced_text == usual_text
     assert forced.stderr == usual.stderr == ""
     assert clean(made.orch("ledger", "verify")).startswith("verified")
+
+
+def later(seconds: int) -> str:
+    """Return a time from now on."""
+    return format_time((now_ns() // SECOND_NS + seconds) * SECOND_NS)
+
+
+def shape(text: str) -> str:
+    """Return a text without its numbers."""
+    return re.sub(r"\d+", "#", text)
+
+
+def status(made: World) -> str:
+    """Return the status as it is for people, 23 hours before the deadline."""
+    deadline_ns = parse_time(made.asked("status", NAME)["deadline"])
+    return shape(clean(made.orch("status", NAME, "--now", format_time(deadline_ns - 23 * 3_600 * SECOND_NS))))
+
+
+def test_under_duress_all_looks_renewed_and_ticks_go_on_by_the_old_deadline(made: World) -> None:
+    shown = new_codes(made, "--duress")
+    usual, usual_status = made.orch("renew", given=shown[0].encode()), status(made)
+    assert made.orch("set-deadline", "--in", "7h").returncode == 0
+    hour = 3_600
+    moments = [later(seconds) for seconds in (2 * hour, 7 * hour - 60, 14 * hour)]
+
+    forced, forced_status = made.orch("renew", given=shown[-1].encode()), status(made)
+    ticks = [made.orch("tick", NAME, "--now", when) for when in moments]
+    after = made.asked("status", NAME, "--now", moments[-1])
+    ahead = clean(made.orch("simulate", NAME, "--now"))
+
+    assert (forced.returncode, shape(forced.stdout), forced.stderr) == (0, shape(usual.stdout), "")
+    assert forced_status == usual_status
+    assert "spare codes left" in usual_status
+    assert [one.returncode for one in ticks] == [0, 0, 0], [clean(one) for one in ticks]
+    assert [mail.to for mail in made.mail.mails] == [ANNA, BEN, CLARA]
+    assert (after["stage"], after["cycle"], after["owed"], after["actions"]) == ("ok", 3, [], [])
+    assert abs(after["left_s"] - 10 * hour) < hour
+    assert all(stage in ahead for stage in ("ok  ", "remind_6h", "pre_release", "partial")), ahead
+    assert clean(made.orch("ledger", "verify")).startswith("verified")
+
+
+def test_without_the_key_of_seals_a_tick_of_what_a_code_began_does_nothing(made: World) -> None:
+    [code, *_] = new_codes(made)
+    assert made.orch("renew", given=code.encode()).returncode == 0
+    (Path(made.ledger) / "seal.key").unlink()
+
+    done = made.orch("tick", "--now", later(20 * 3_600))
+
+    assert done.returncode == 6
+    assert "the key that opens the seals of renewals is not here" in clean(done)
+    assert made.subjects() == []
+
+
+# -- signed time files
+
+
+def test_a_time_file_is_signed_for_one_escalation_and_counts_as_a_witness(made: World) -> None:
+    line = made.orch("key", "new", "time.key", "--no-passphrase").stdout.splitlines()[0]
+    about = About("ab" * 16, NAME, "12")
+
+    signed = made.orch("code", "time", NAME, "--key", "time.key", "--out", "now.jwt")
+    bound = made.orch(
+        "code", "time", "--key", "time.key", "--time", "2026-11-21T05:00:00Z", "--ledger-id", "ab" * 16, "--after", 12
+    )
+
+    policy = Clock(keys=(jwk(public_key(line)),))
+    heard = of_file((made.work / "now.jwt").read_text().strip(), policy, about)
+    assert signed.returncode == 0, clean(signed)
+    assert abs(heard.time_ns - now_ns()) < 60 * SECOND_NS
+    assert format_time(of_file(bound.stdout.strip(), policy, about).time_ns) == "2026-11-21T05:00:00Z"
+    for other in (about._replace(ledger="cd" * 16), about._replace(tick="13")):
+        with pytest.raises(WitnessError):
+            of_file(bound.stdout.strip(), policy, other)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("--time", "noon"), "the time"),
+        (("--ledger-id", "7"), "expected 32 hex digits"),
+        (("--after", "-1"), "-1 is not in the range"),
+        (("--out", "time.key"), "the time file 'time.key' cannot be written"),
+    ],
+    ids=["time", "ledger", "tick", "file"],
+)
+def test_a_time_that_cannot_be_signed_says_why(made: World, arguments: tuple[str, ...], why: str) -> None:
+    made.orch("key", "new", "time.key", "--no-passphrase")
+
+    done = made.orch("code", "time", "--key", "time.key", *arguments)
+
+    assert (done.returncode, why in clean(done)) == (2, True), clean(done)
+
+
+# -- as runs
+
+
+def test_cycles_and_drills_are_runs_that_show_what_every_recipient_got(made: World) -> None:
+    made.orch("tick", "--now", later(18 * 3_600 + 60))
+    made.orch("drill", NAME)
+
+    listed = {one["run_id"]: one for one in made.asked("runs")}
+    cycle = made.asked("runs", f"{NAME}-c1")
+    text = clean(made.orch("runs", f"{NAME}-c1"))
+
+    assert {one: listed[one]["kind"] for one in listed} == {f"{NAME}-c1": "escalation", f"{NAME}-drill-1": "drill"}
+    assert (listed[f"{NAME}-c1"]["delivered"], listed[f"{NAME}-c1"]["ordered"]) == (1, 1)
+    assert (listed[f"{NAME}-drill-1"]["delivered"], listed[f"{NAME}-drill-1"]["ordered"]) == (5, 5)
+    assert [(one["name"], one["target"], one["state"]) for one in cycle["orders"]] == [
+        ("remind_6h/mail", "${{ secrets.OPERATOR_MAIL }}", "delivered")
+    ]
+    assert "remind_6h/mail" in text
+    assert f"orch status {NAME} says where it stands" in text
+    assert "phases" not in text

@@ -52,6 +52,14 @@ def test_a_stage_that_is_jumped_over_at_every_tick_is_found() -> None:
     assert "reachable" not in failing(jumping._replace(catch_up=CatchUp.WALK))
 
 
+def test_a_jump_leads_past_every_notice_unless_the_stage_itself_requires_one() -> None:
+    jumping = strict(catch_up=CatchUp.JUMP)
+    stages = [one._replace(delivered=("pre_release/mail",), max_wait_s=HOUR) for one in jumping.stages[-2:]]
+
+    assert failing(jumping)["notice"].stage == "full"
+    assert "notice" not in failing(jumping._replace(stages=(*jumping.stages[:-2], *stages)))
+
+
 def test_every_stage_is_tried_at_every_edge() -> None:
     assert said(strict(), "forward") == "no stage leads back, from any other and at any edge (144 cases)"
 

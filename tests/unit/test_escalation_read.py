@@ -6,8 +6,11 @@ import pytest
 from escalation_text import DOCUMENT, PLAN, TEMPLATE, escalation, loaded, told, write
 
 from orchestrator.errors import PackError
+from orchestrator.escalations import deeds
 from orchestrator.escalations.model import CatchUp, Clock, Lockout, Mode
+from orchestrator.ledger.project_escalations import ORDERS_AT_ONCE
 from orchestrator.model import Layer
+from orchestrator.names import run_problem
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea"
 
@@ -49,7 +52,8 @@ def test_what_is_not_said_is_the_usual(tmp_path: Path) -> None:
 
 
 def test_everything_that_is_said_is_there(tmp_path: Path) -> None:
-    text = changed("renewal:\n", f"mode: manual\ncatch_up: jump\ngrace: 10m\nrenewal:\n  keys: ['{KEY} me']\n")
+    text = changed("    at: 2h\n", "    at: 2h\n    requires: {delivered: [pre_release], max_wait: 1h}\n")
+    text = changed("renewal:\n", f"mode: manual\ncatch_up: jump\ngrace: 10m\nrenewal:\n  keys: ['{KEY} me']\n", text)
     clock = "clock: {sources: ['https://a.example/', 'https://b.example/x'], after_gap: 3h, tolerance: 1m}\n"
 
     found = escalation(write(tmp_path, changed("heartbeat:", clock + "heartbeat:", text)))
@@ -299,7 +303,8 @@ def test_whoever_can_renew_has_a_route_where_messages_are_sent(tmp_path: Path) -
 
 
 def test_a_jump_over_notices_is_a_warning(tmp_path: Path) -> None:
-    found = loaded(write(tmp_path, changed("metadata:", "catch_up: jump\nmetadata:"))).warnings
+    text = changed("    at: 2h\n", "    at: 2h\n    requires: {delivered: [pre_release], max_wait: 1h}\n")
+    found = loaded(write(tmp_path, changed("metadata:", "catch_up: jump\nmetadata:", text))).warnings
 
     assert [str(one).partition(";")[0] for one in found] == [
         "continuity.yaml:3:11: `catch_up: jump` and stages that reach others"
@@ -318,6 +323,37 @@ def test_every_error_of_a_document_is_told_at_once(tmp_path: Path) -> None:
         ["continuity.yaml", "33"],
         ["texts/reminder.j2", "1"],
     ]
+
+
+def test_where_it_jumps_every_stage_that_reaches_others_requires_a_notice_itself(tmp_path: Path) -> None:
+    [error] = told(write(tmp_path, changed("metadata:", "catch_up: jump\nmetadata:")))
+
+    assert error.startswith("continuity.yaml:35:11: ")
+    assert "with `catch_up: jump` full may be entered past every notice, and requires none itself" in error
+
+
+@pytest.mark.parametrize("name", ["tick", "enter", "heartbeat", "control", "drill"])
+def test_a_stage_is_not_called_as_orders_of_the_escalation_itself(tmp_path: Path, name: str) -> None:
+    [error] = told(write(tmp_path, changed("name: full", f"name: {name}")))
+
+    assert f"a stage `{name}`; expected another name" in error
+
+
+def test_a_stage_has_fewer_actions_than_one_event_holds(tmp_path: Path) -> None:
+    line = "      - {id: a%d, action: send_message, route: operator, template: texts/reminder.j2}\n"
+    text = changed("    at: -1h\n    actions:\n", "    at: -1h\n    actions:\n" + "".join(line % n for n in range(999)))
+
+    [error] = told(write(tmp_path, text))
+
+    assert "1,000 actions of a stage; expected at most 999" in error
+    assert deeds.MOST < ORDERS_AT_ONCE
+
+
+def test_every_stage_leaves_room_for_the_name_of_its_plans_run(tmp_path: Path) -> None:
+    text = changed("name: continuity,", f"name: {'n' * 50},", changed("name: remind_1h", f"name: {'r' * 40}"))
+
+    assert "names of 90 characters; expected at most 85" in told(write(tmp_path, text))[0]
+    assert not run_problem(f"{'n' * 50}-c{10**9}-{'r' * 35}")
 
 
 def test_a_stage_with_a_plan_leaves_room_for_the_name_of_its_run(tmp_path: Path) -> None:

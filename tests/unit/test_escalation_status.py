@@ -11,7 +11,7 @@ from escalation_world import ESCALATION, HOUR_NS, MINUTE_NS, NAME, NOON, NOON_NS
 from orchestrator.escalations import state
 from orchestrator.escalations.model import CatchUp, Escalation, Mode
 from orchestrator.escalations.opened import Opened
-from orchestrator.escalations.status import Status, status
+from orchestrator.escalations.status import Came, Status, status
 from orchestrator.ledger.store import Ledger
 from orchestrator.order import Order
 from orchestrator.show.status import Look, write_text
@@ -143,3 +143,33 @@ def test_colours_are_for_terminals(world: World) -> None:
     write_text([seen(world, NOON_NS)], out, Look(has_color=True))
 
     assert "\x1b[31mpartial (custodians)" in out.getvalue()
+
+
+def test_what_was_refused_for_good_stays_in_sight(world: World) -> None:
+    begin(world, "remind_6h")
+    refused = {"target": "ben@else.example", "key": "k", "delivery": "permanent", "reference": "", "detail": "550 no"}
+    came = Came("remind_6h/mail", "remind_6h", (refused | {"attempt": 1, "at": ""},))
+
+    one = seen(world, NOON_NS)._replace(came=(came,))
+
+    assert one.to_json()["refused"] == [{"name": "remind_6h/mail", "target": "ben@else.example"}]
+    assert "order      remind_6h/mail to ben@else.example: refused for good - 550 no\n" in text(one)
+    assert "refused    for good: remind_6h/mail; nobody tries again" in text(one)
+
+
+@pytest.mark.parametrize(
+    ("count", "spare", "expected"),
+    [
+        (0, None, "none is set: orch code new makes them"),
+        (2, 0, "no spare code is left"),
+        (3, 1, "1 spare code left"),
+        (7, 5, "5 spare codes left"),
+    ],
+)
+def test_it_says_how_many_spare_codes_are_left(world: World, count: int, spare: int | None, expected: str) -> None:
+    begin(world)
+
+    one = seen(world, NOON_NS)._replace(codes=count)
+
+    assert (one.to_json()["spare_codes"], one.to_json()["has_codes"]) == (spare, count > 0)
+    assert f"codes      {expected}\n" in text(one)

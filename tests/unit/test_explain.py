@@ -1,6 +1,12 @@
 """What `--explain` says of a rule."""
 
-from orchestrator.explain import explanation
+from pathlib import Path
+
+import pytest
+from act_world import needs_approval, order, world_in
+
+from orchestrator.explain import explanation, objections
+from orchestrator.ledger.store import Ledger
 
 
 def _row(rule: str, effect: str, *, matches: bool, parts: list[dict[str, object]]) -> dict[str, object]:
@@ -39,3 +45,32 @@ def test_rules_that_match_come_first() -> None:
 
 def test_no_candidate_is_said_in_words() -> None:
     assert explanation([]) == "no rule is about this action on this resource"
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        (("{id: open, effect: allow, actions: '*'}",), ""),
+        (
+            (
+                "{id: open, effect: allow, actions: '*'}",
+                "{id: never, effect: deny, actions: post_note, message: not now}",
+                "{id: hm, effect: deny, actions: post_note, message: perhaps, level: advisory}",
+            ),
+            "acme/never: not now",
+        ),
+        (needs_approval(), "acme/sre"),
+    ],
+    ids=["allowed", "denied", "waits"],
+)
+def test_what_objects_is_told_in_one_line(
+    tmp_path: Path, sqlite_ledger: Ledger, monkeypatch: pytest.MonkeyPatch, rules: tuple[str, ...], expected: str
+) -> None:
+    with world_in(tmp_path, sqlite_ledger, monkeypatch) as world:
+        world.rules(*rules)
+        with world.executor() as executor:
+            said = objections(executor.would(order()))
+
+    assert said.startswith(expected)
+    assert "perhaps" not in said
+    assert bool(said) is bool(expected)

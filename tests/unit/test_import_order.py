@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "orchestrator"
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-FACADE = {"", "__main__", "ledger", "plans", "runs"}
+FACADE = {"", "__main__", "escalations", "ledger", "plans", "runs"}
 """The packages themselves, which import nothing or lazily, and the command."""
 LAST = ("show", "cli")
 """Packages: one file per format, one per command. They end the table."""

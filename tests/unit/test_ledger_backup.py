@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 from ledger_history import BLOB, DIGEST, record
+from renewals import CHEAP
 
 from orchestrator.errors import LedgerError, UsageError
+from orchestrator.escalations import codes
 from orchestrator.ledger import heads, read
 from orchestrator.ledger.append import append_all
-from orchestrator.ledger.backup import backup, restore
+from orchestrator.ledger.backup import SEAL_KEY, backup, restore
 from orchestrator.ledger.event import Draft
 from orchestrator.ledger.open import open_ledger
 from orchestrator.ledger.store import Ledger
@@ -174,3 +176,27 @@ def test_a_backup_inside_of_the_ledgers_folder_is_not_restored_over_itself(sqlit
 
     with pytest.raises(UsageError, match="lies where"):
         restore(sqlite_ledger.folder / "copy", sqlite_ledger.folder, is_replacing=True)
+
+
+def test_the_key_of_seals_is_in_no_backup_and_kept_beside_a_ledger_that_is_replaced(
+    sqlite_ledger: Ledger, tmp_path: Path
+) -> None:
+    codes.issue(sqlite_ledger, "continuity", codes.draw(sqlite_ledger, "continuity", cost=CHEAP), "user:ann")
+    key = (sqlite_ledger.folder / SEAL_KEY).read_bytes()
+    backup(sqlite_ledger, tmp_path / "copy")
+    sqlite_ledger.close()
+
+    elsewhere = restore(tmp_path / "copy", tmp_path / "new")
+    here = restore(tmp_path / "copy", sqlite_ledger.folder, is_replacing=True)
+
+    assert not (tmp_path / "copy" / SEAL_KEY).exists()
+    assert (elsewhere.lacks_seal_key, here.lacks_seal_key) == (True, False)
+    assert (sqlite_ledger.folder / SEAL_KEY).read_bytes() == key
+    assert stat.S_IMODE((sqlite_ledger.folder / SEAL_KEY).stat().st_mode) == 0o600
+
+
+def test_a_ledger_without_codes_lacks_no_key_of_seals(sqlite_ledger: Ledger, tmp_path: Path) -> None:
+    append_all(sqlite_ledger, ONE)
+    backup(sqlite_ledger, tmp_path / "copy")
+
+    assert not restore(tmp_path / "copy", tmp_path / "new").lacks_seal_key

@@ -11,6 +11,7 @@ import pytest
 from ledger_history import CANARY, decision, record
 
 from orchestrator import clock
+from orchestrator.decision import digest_of
 from orchestrator.ledger import read
 from orchestrator.ledger.append import append_all
 from orchestrator.ledger.erase import erase
@@ -302,7 +303,25 @@ def test_programs_get_every_event(sqlite_ledger: Ledger, output: str) -> None:
             assert {"specversion", "id", "source", "type"} <= set(one)
             assert all(name.isalnum() and name.islower() for name in one)
         else:
+            digest = one.pop("decision_digest", "")
+            assert bool(digest) == (event.fields["type"] == "orch.decision")
             assert one == {"index": event.leaf, "header": event.fields, "payload": event.payload}
+
+
+def test_a_decision_is_shown_with_its_own_digest(sqlite_ledger: Ledger) -> None:
+    event = next(one for one in record(sqlite_ledger) if one.fields["type"] == "orch.decision")
+
+    digest = timeline_json.whole(event)["decision_digest"]
+
+    assert digest == digest_of((event.payload or {})["decision"])
+    assert f"  decision digest {digest[:40]}" in "\n".join(whole(sqlite_ledger, event))
+
+
+def test_of_a_damaged_or_erased_decision_there_is_no_digest(sqlite_ledger: Ledger) -> None:
+    event = next(one for one in record(sqlite_ledger) if one.fields["type"] == "orch.decision")
+
+    for payload in (None, {}, {"decision": "allow"}, {"decision": {"outcome": 2**60}}):
+        assert "decision_digest" not in timeline_json.whole(event._replace(payload=payload))
 
 
 def test_no_events_are_an_empty_array() -> None:

@@ -90,7 +90,9 @@ def test_ten_years_of_silence_then_ticks(here: Ticking) -> None:
 
 
 def test_with_jump_what_lies_between_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notice = "requires: {delivered: [pre_release/mail], max_wait: 6h}"
     text = TEXT.replace("mode: countdown", "mode: countdown\ncatch_up: jump")
+    text = text.replace("    audience: public\n", f"    audience: public\n    {notice}\n")
     with ticking(tmp_path, monkeypatch, text=text) as made:
         assert made.at("11:50").entered == ("pre_release",)
         assert made.subjects() == ["10 minutes left"]
