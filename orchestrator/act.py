@@ -25,6 +25,7 @@ from orchestrator.record import Beside, Recorder, Run
 from orchestrator.secret import Secrets
 from orchestrator.settings import Settings
 from orchestrator.task import Task, Workshop, asked_digest, task_of
+from orchestrator.verdict import RefusedError
 
 __all__ = ["Done", "Executor", "Lease", "OnUnknown", "Order", "State"]
 
@@ -32,10 +33,6 @@ _ROUNDS = 8
 """How often an order is decided anew because something changed meanwhile."""
 _PATIENCE_S, _STEP_S = 5.0, 0.05
 """How long another process that is at the same order is waited for."""
-
-
-class RefusedError(UsageError):
-    """An order that must not be executed as it is, and of which nothing is recorded."""
 
 
 class Executor:
@@ -163,6 +160,20 @@ class Executor:
             return None if done.state is State.DELIVERED else done
         return self._guarded(order, lambda: self._only_decided(order))
 
+    def ask(self, order: Order) -> Done | None:
+        """Record a decision and nothing else, each time anew; None where it is allowed. No approvals are used up.
+
+        Raises as `decide`.
+        """
+
+        def asked() -> Done | None:
+            decision = self.would(order)
+            verdict.refuse_claims(decision, self.judge.policy.claims, order.action)
+            context = self._recorder(self._chain(order)).record([decision])[0].context
+            return verdict.refused(context, self._key(order))
+
+        return self._guarded(order, asked)
+
     def decision_of(self, order: Order) -> Mapping[str, Any] | None:
         """Return the recorded decision of an order, as `Decision.context` is; None where there is none."""
         return self._recorded(self._rows(order))
@@ -170,8 +181,7 @@ class Executor:
     def act(self, order: Order, *, is_cancelled: Callable[[], bool] = lambda: False, again: bool = False) -> Done:
         """Return what became of an order, which is done first where it is not done yet.
 
-        What was delivered is given back; what was refused outside, too, unless it is to be tried `again`. What failed
-        for want of configuration is tried again, whoever asks.
+        What was delivered is given back, and what was refused outside unless `again`; what was not configured is tried.
 
         Raises:
             UsageError: the decision rests on a claim, or the name was used for another action.
@@ -207,7 +217,7 @@ class Executor:
         for _ in range(_ROUNDS):
             rows = self._patient_rows(order)
             self._must_match(order, rows, again=again)
-            if rows and _is_settled(rows, again=again):
+            if rows and outbox.are_settled(rows.values(), again=again):
                 context = self._recorded(rows)
                 return verdict.done_of(rows, self._key(order), order.name, verdict.warned(context) if context else ())
             try:
@@ -277,12 +287,7 @@ class Executor:
                 if outlay.open_one(connection, self._spender(order), next_attempt(rows)):
                     also = also._replace(estimates={})  # its room is taken already
         decision = self.judge.decide(task.request, recorder, also, task.facts)
-        if decision.context["claimed"]:
-            what = "; ".join(self.judge.policy.claims)
-            raise RefusedError(
-                f"{order.action} is not executed, because its decision would rest on a claim: {what}",
-                advice="commit and merge the packs, or name them with --packs; see docs/acting.md",
-            )
+        verdict.refuse_claims(decision, self.judge.policy.claims, order.action)
         request_id = str(decision.facts.get("request_id", ""))
         if earlier is not None and stands(earlier, decision, rows, todo):
             return Verdict(earlier, decision, request_id, used)
@@ -364,7 +369,7 @@ class Executor:
     def _must_match(self, order: Order, rows: Mapping[str, Row], *, again: bool) -> None:
         digest = asked_digest(order)
         for row in rows.values():
-            is_ended = row.is_open or _is_settled({row.target: row}, again=again)
+            is_ended = row.is_open or outbox.are_settled([row], again=again)
             if row.action != order.action or (is_ended and row.asked_digest != digest):
                 what = "other parameters" if row.action == order.action else row.action
                 raise RefusedError(
@@ -393,8 +398,3 @@ class Executor:
     def _key(self, order: Order) -> str:
         ledger_id = "" if self._ledger is None else self._ledger.id
         return outbox.key_of(ledger_id, self.run.id or "", order.name, "")
-
-
-def _is_settled(rows: Mapping[str, Row], *, again: bool) -> bool:
-    """Return whether nothing is left to do: all delivered, or refused outside and not to be tried again."""
-    return all(row.state is Standing.DELIVERED or (row.is_settled and not again) for row in rows.values())

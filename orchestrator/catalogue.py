@@ -96,7 +96,7 @@ CATALOGUE: dict[str, Action] = {
     "control_escalation": _action(
         "escalation",
         "change an escalation's deadline, or arm, reset or release it",
-        arguments="cycle deadline delay operation",
+        arguments="cycle deadline delay is_earlier operation",
     ),
 }
 """Name to action. `docs/actions.md` shows it; a test holds both equal."""

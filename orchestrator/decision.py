@@ -26,7 +26,7 @@ WHY_IGNORED = {
 }
 """Why the engine passes over a vote, for people."""
 _OF_ONE_EVALUATION = frozenset({"evaluation_id", "evaluated_at", "input_digest", "recorded", "request_id"})
-"""What another evaluation of the same has otherwise. The input holds its time and the ledger's id, so its digest is too."""
+"""What another evaluation of the same has otherwise: the input holds its time and the id of its ledger."""
 
 
 class Finding(NamedTuple):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator import bundle, place
 from orchestrator.compile import Compiled, compile_packs
@@ -26,9 +26,12 @@ from orchestrator.settings import REPOSITORY_PACKS, Settings, repository_root
 from orchestrator.validate import validate
 from orchestrator.words import counted
 
+if TYPE_CHECKING:
+    from orchestrator.escalations.model import Escalation
+
 _TESTS = "tests"
 _STAND_IN = "stand-in"
-_MOST_VOTES = 20
+_MOST_VOTES, _MOST_NAMED = 20, 5
 _ADVICE = "name a folder with a pack, or run `orch policy new NAME`"
 
 
@@ -139,7 +142,7 @@ def problems(draft: Draft, opa: Opa, now_ns: int) -> list[Problem]:
         DecisionError: OPA gave no answer.
     """
     said = (each for each in validate(draft.pack_set, now_ns) if each.file in draft.own_files)
-    found = [*draft.warnings, *said, *_patterns(draft, opa), *module_problems(draft, opa), *_ways_in(draft, opa)]
+    found = [*draft.warnings, *said, *_patterns(draft, opa), *module_problems(draft, opa), *_asked(draft, opa)]
     unique = {(each.file, each.line, each.column, each.seen): each for each in found}
     return [unique[key] for key in sorted(unique)]
 
@@ -165,23 +168,58 @@ def module_problems(draft: Draft, opa: Opa) -> Iterator[Problem]:
         yield _problem(complaint, files, draft)
 
 
-def _ways_in(draft: Draft, opa: Opa) -> Iterator[Problem]:
-    """Give the texts for operators that would be denied when they are due, because they carry a way in."""
-    known = {one.name: one for one in draft.own_escalations}
-    if not known:
+def _asked(draft: Draft, opa: Opa) -> Iterator[Problem]:
+    """Give what the engine says to escalations: texts that would be denied, and what packs keep from being reached."""
+    if not draft.own_escalations:
         return
     from orchestrator.escalations.model import Escalation
-    from orchestrator.escalations.reminders import refused
 
+    escalations = [Escalation.of(one.row) for one in draft.own_escalations]
     with tempfile.NamedTemporaryFile(prefix="orch-", suffix=".tar.gz") as out:
         out.write(draft.bundle().data)
         out.flush()
-        found = refused([Escalation.of(one.row) for one in known.values()], Path(out.name), opa)
-    for one in found:
-        source = known[one.escalation].source
+        yield from _ways_in(draft, escalations, Path(out.name), opa)
+        yield from _gates(draft, escalations, Path(out.name), opa)
+
+
+def _ways_in(draft: Draft, escalations: Sequence["Escalation"], bundle: Path, opa: Opa) -> Iterator[Problem]:
+    """Give the texts for operators that would be denied when they are due, because they carry a way in."""
+    from orchestrator.escalations.reminders import refused
+
+    known = {one.name: one.source for one in draft.own_escalations}
+    for one in refused(escalations, bundle, opa):
+        source = known[one.escalation]
         seen = f"{one.escalation}: {one.stage}/{one.deed} would be denied when it is due: {one.why}"
         expected = "a text that leads nowhere"
         yield Problem(source.file, source.line, source.column, seen, expected, "who may renew knows how")
+
+
+def _gates(draft: Draft, escalations: Sequence["Escalation"], bundle: Path, opa: Opa) -> Iterator[Problem]:
+    """Give what of escalations waits for people or is denied, so that silence alone does not bring it about."""
+    from orchestrator.escalations.gates import gates
+
+    known = {one.name: one.source for one in draft.own_escalations}
+    rules = {f"{pack.prefix}/{rule.id}": rule.source for pack in draft.pack_set.packs for rule in pack.rules}
+    names: dict[tuple[str, str, str], list[str]] = {}
+    for one in gates(escalations, draft.pack_set, bundle, opa):
+        names.setdefault((one.escalation, one.rule, one.why), []).append(one.name)
+    for (escalation, rule, why), kept in names.items():
+        source = rules.get(rule, known[escalation])
+        source = source if source.file in draft.own_files else known[escalation]
+        what = ", ".join(f"{escalation}: {name}" for name in kept[:_MOST_NAMED])
+        what += f" and {len(kept) - _MOST_NAMED} more" if len(kept) > _MOST_NAMED else ""
+        verb = why.replace("is ", "are ", 1).replace("waits", "wait", 1) if len(kept) > 1 else why
+        seen = f"{what} {verb}" + (f" by {rule}" if rule and "denied" in why else f" ({rule})" if rule else "")
+        them = "them" if len(kept) > 1 else "it"
+        yield Problem(
+            source.file,
+            source.line,
+            source.column,
+            f"{seen}: silence alone does not reach {them}",
+            "what follows from silence without a person",
+            "keep it where that is meant; `orch simulate` shows where it stops",
+            is_warning=True,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,11 @@ class Plan(NamedTuple):
         return Draft(f"orch.action.{verb}", self.chain, self.actor, payload, action=self.action, **more)
 
 
+def are_settled(rows: Iterable[Row], *, again: bool) -> bool:
+    """Return whether nothing is left to do: all delivered, or refused outside and not to be tried `again`."""
+    return all(row.state is Standing.DELIVERED or (row.is_settled and not again) for row in rows)
+
+
 def is_settled(state: str, error_class: str) -> bool:
     """Return whether nothing more is done of an action that stands like this, as `Row.is_settled`."""
     if state == Standing.PERMANENT:

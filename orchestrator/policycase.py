@@ -29,6 +29,7 @@ _ESCALATION: Mapping[str, Any] = {
     "delivered": [],
     "audience": "operator",
     "is_drill": False,
+    "is_time_given": False,
 }
 """What a case says of an escalation where it says nothing."""
 _PROPERTIES = ("branch", "head_branch", "files")
@@ -57,7 +58,7 @@ def question(case: TestCase) -> Question:
     facts: dict[str, Any] = values.get("facts", {})
     if isinstance(facts.get("escalation"), dict):
         facts |= _at_a_tick(facts, values.get("now", NOW))
-    request = values.get("request") or _request(values)
+    request = values.get("request") or request_of(values)
     if "request" not in values and request["resource"]["type"] != "repository":
         facts.setdefault("repository", values.get("repository", REPOSITORY))
     return Question(request, _with_digests(facts, request), label=str(case.source))
@@ -129,7 +130,8 @@ def _at_a_tick(facts: Mapping[str, Any], now: str) -> dict[str, Any]:
     return {"escalation": whole} | ({"stage": facts.get("stage", stage)} if isinstance(stage, str) else {})
 
 
-def _request(values: Mapping[str, Any]) -> dict[str, Any]:
+def request_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the request of a case that says `action`, and beside it what else there is."""
     action, subject = values["action"], values.get("subject", SUBJECT)
     arguments = values.get("args", {})
     resource: dict[str, Any] = _resource(values, arguments)

@@ -30,13 +30,20 @@ def next_action(context: dict[str, Any]) -> str:
             ]
             return f"raise the limit of {', '.join(spent)}"
         case "undecidable":
-            return "give the missing budget counters; without them nothing may run"
+            return _uncounted(context)
     objecting = [one for one in context["findings"] if one["mode"] == "enforce" and not one["waived"]]
     objecting = [one for one in objecting if one["effect"] in {"deny", "require"} and one["level"] != "advisory"]
     if fix := next((str(one["fix"]) for one in objecting if one["fix"]), ""):
         return fix
     packs = sorted({str(one["rule"]).rpartition("/")[0] for one in objecting})
     return f"ask the owners of the pack{'' if len(packs) == 1 else 's'} {', '.join(packs[:_MOST_PACKS])}".rstrip()
+
+
+def _uncounted(context: dict[str, Any]) -> str:
+    missing = [one["properties"] for one in context["obligations"] if one["type"] == "budget"]
+    if any(one.get("per") == "repo" and one.get("spent") is None for one in missing):
+        return "say which repository this is (ORCH_REPOSITORY or --repo): a budget counts per repository"
+    return "give the missing budget counters; without them nothing may run"
 
 
 def _wanted(one: dict[str, Any]) -> str:

@@ -182,7 +182,8 @@ def _refused(pack_set: PackSet) -> Iterator[Problem]:
     loose = [rule for pack in packs for rule in pack.rules if rule.effect in {Effect.ALLOW, Effect.DELEGATE}]
     allowed = {action for rule in loose for action in rule.actions}
     for escalation in pack_set.escalations:
-        wanted = [("tick", escalation.source), ("enter_stage", escalation.source), *escalation.actions]
+        ours = ("tick", "enter_stage", "control_escalation")  # the last sets the first deadline
+        wanted = [*((action, escalation.source) for action in ours), *escalation.actions]
         for action, source in wanted if "*" not in allowed else ():
             if action not in allowed:
                 advice = f"{{id: {escalation.name}-{action.replace('_', '-')}, effect: allow, actions: {action}}}"

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from orchestrator.adapter import ErrorClass
-from orchestrator.errors import OrchError
+from orchestrator.decision import Decision
+from orchestrator.errors import OrchError, UsageError
 from orchestrator.order import Done, State
 from orchestrator.outbox import Row, Standing, error_class_of
 
@@ -19,6 +20,23 @@ _OF_STANDING = {
     Standing.DELIVERED: State.DELIVERED,
 }
 _MOST_TOLD = 5
+
+
+class RefusedError(UsageError):
+    """An order that must not be executed as it is, and of which nothing is recorded."""
+
+
+def refuse_claims(decision: Decision, claims: Iterable[str], action: str) -> None:
+    """Refuse what would be executed under packs that nobody has merged.
+
+    Raises:
+        RefusedError: the decision rests on such a claim.
+    """
+    if decision.context["claimed"]:
+        raise RefusedError(
+            f"{action} is not executed, because its decision would rest on a claim: {'; '.join(claims)}",
+            advice="commit and merge the packs, or name them with --packs; see docs/acting.md",
+        )
 
 
 def refused(context: Mapping[str, Any], key: str, request_id: str = "") -> Done | None:

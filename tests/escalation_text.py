@@ -70,7 +70,7 @@ kind: PolicyPack
 metadata: {name: continuity}
 default: deny
 rules:
-  - {id: clock, effect: allow, actions: [tick, enter_stage, send_message, call_webhook]}
+  - {id: clock, effect: allow, actions: [tick, enter_stage, send_message, call_webhook, control_escalation]}
   - {id: early, effect: deny, actions: send_message, stages: [ok]}
 """
 

@@ -277,7 +277,7 @@ def _countdown() -> list[Draft]:
         about("attempt", source="tty", at=later, is_locked=True),
         about("wrong", source="tty", failures=2, locked_until=later),
         about("wrong", source="10.0.0.1", failures=1, locked_until=""),
-        began(2, why="renew", code_id="code-spare", is_main=False, source="10.0.0.1", counter=4, seal=""),
+        began(2, why="renew", code_id="code-spare", is_main=False, source="10.0.0.1", counter=4, key="thumb", seal=""),
     ]  # fmt: skip
 
 

@@ -52,6 +52,8 @@ metadata: {{name: {NAME}}}
 renewal: {{extends: 24h}}
 routes:
   operator: {{channel: ops, to: [{TO}]}}
+  chat: {{audience: operator, channel: chat}}
+  hook: {{audience: operator, endpoint: hook}}
   custodians: {{channel: ops, to: ["${{{{ secrets.ANNA }}}}", "${{{{ secrets.BEN }}}}"]}}
 stages:
   - {{name: ok}}
@@ -60,8 +62,8 @@ stages:
     min_dwell: 15m
     actions:
       - {{id: mail, action: send_message, route: operator, text: {{subject: "{_RUN}", body: Ready}}}}
-      - {{id: chat, action: send_message, with: {{channel: chat}}, text: {{subject: "{_RUN}", body: Ready}}}}
-      - {{id: hook, action: call_webhook, with: {{endpoint: hook}}, text: {{body: '{{"run": "{_RUN}"}}'}}}}
+      - {{id: chat, action: send_message, route: chat, text: {{subject: "{_RUN}", body: Ready}}}}
+      - {{id: hook, action: call_webhook, route: hook, text: {{body: '{{"run": "{_RUN}"}}'}}}}
   - name: partial
     at: 1m
     audience: custodians

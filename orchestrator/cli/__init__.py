@@ -49,6 +49,10 @@ _COMMANDS = {
     "doctor": ("doctor", "doctor", "Say what this installation found, and how to mend it."),
 }
 """Command to module, function and one line of help: so that `orch --help` imports none of them."""
+_CODED = frozenset({
+    "tick", "status", "set-deadline", "renew", "code", "reset", "arm", "disarm", "trigger", "simulate", "drill",
+})  # fmt: skip
+"""Commands near which somebody may type a renewal code: no argument may be one, and none is repeated."""
 
 
 class LazyGroup(click.Group):
@@ -104,6 +108,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     _take_signals()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        if _is_coded(given):
+            from orchestrator.escalations.entry import refuse_among
+
+            refuse_among(given)
         code = orch.main(given, prog_name="orch", standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -114,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _say("interrupted")
         code = Exit.INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        _show(error, given)
         code = Exit.USAGE
     except BrokenPipeError:
         code = _end_stdout()
@@ -150,13 +158,35 @@ def _report(error: Exception, arguments: Sequence[str]) -> Exit:
 
         traceback.print_exception(error)
     if isinstance(error, OrchError):
-        _say(str(error))
+        _say(_unsaid(str(error), arguments))
         if error.advice:
-            _say(error.advice, prefix="  next: ")
+            _say(_unsaid(error.advice, arguments), prefix="  next: ")
         return error.exit_code
-    _say(f"unexpected {type(error).__name__}: {error}")
+    _say(_unsaid(f"unexpected {type(error).__name__}: {error}", arguments))
     _say("run again with `orch -vv ...` and report what it prints", prefix="  next: ")
     return Exit.UNDECIDABLE if arguments[:1] == ["evaluate"] else Exit.FAILED
+
+
+def _show(error: click.ClickException, arguments: Sequence[str]) -> None:
+    """Write what click says of a call that is none, as click does."""
+    said = _unsaid(error.format_message(), arguments)
+    if said == error.format_message():
+        error.show()
+    else:
+        click.echo(f"Error: {said}", err=True)
+
+
+def _is_coded(arguments: Sequence[str]) -> bool:
+    return next((word for word in arguments if not word.startswith("-")), "") in _CODED
+
+
+def _unsaid(text: str, arguments: Sequence[str]) -> str:
+    """Return what is said of an error, of a command that has to do with escalations without what may be a code."""
+    if not _is_coded(arguments):
+        return text
+    from orchestrator.escalations.entry import hidden
+
+    return hidden(text)
 
 
 def _say(text: str, *, prefix: str = "orch: ") -> None:

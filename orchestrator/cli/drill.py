@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from orchestrator.cli.text import TEXT
+from orchestrator.errors import Exit
 from orchestrator.settings import Settings
 
 
@@ -26,10 +27,15 @@ def drill(context: click.Context, /, *, name: str | None, output: str, **given: 
 
     Exit code: 0 everything arrived and would be allowed; else as orch tick.
     """
+    from orchestrator.cli.answer import Answer
     from orchestrator.escalations.drill import drill as drilled
+    from orchestrator.escalations.ticked import worst
     from orchestrator.show import drill as show
 
-    told = (lambda one: show.write_deed(one, sys.stdout)) if output == "text" else (lambda _: None)
+    answer = Answer()  # what is done must not depend on who reads of it
+    told = (
+        (lambda one: answer.write(lambda: show.write_deed(one, sys.stdout))) if output == "text" else (lambda _: None)
+    )
     made = drilled(Settings.load(given), name, told=told)
-    (show.write_json if output == "json" else show.write_end)(made, sys.stdout)
-    context.exit(int(made.exit_code))
+    answer.write(lambda: (show.write_json if output == "json" else show.write_end)(made, sys.stdout))
+    context.exit(int(worst([made.exit_code, *([Exit.FAILED] if answer.has_failed else [])])))

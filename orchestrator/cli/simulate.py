@@ -11,7 +11,7 @@ import click
 from orchestrator.cli.text import TEXT
 from orchestrator.settings import Settings
 
-_SETTINGS = ("packs", "ledger", "config")
+_SETTINGS = ("packs", "ledger", "config", "subject")
 _COLUMNS = 100
 
 
@@ -43,6 +43,9 @@ _COLUMNS = 100
     "--svg", metavar="FILE", type=click.Path(path_type=Path), help="Write the picture of one escalation, too."
 )
 @click.option("--packs", multiple=True, metavar="DIR|BUNDLE", help="Packs with the escalation; else ORCH_PACKS.")
+@click.option(
+    "--subject", metavar="NAME", help="Who ticks, such as job:continuity; else ORCH_SUBJECT or whoever calls."
+)
 @click.option("--ledger", metavar="PLACE", help="Of --now: a folder or postgresql://...; else ORCH_LEDGER.")
 @click.option("--config", metavar="FILE", help="Another operator's file.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
@@ -50,8 +53,9 @@ def simulate(*, name: str | None, svg: Path | None, output: str, **given: Any) -
     """Show what the ticks of the escalation NAME would do, without NAME of every escalation of the packs.
 
     A table says when each stage is entered, on time or how late and why, what it sends to whom, and what the packs
-    would decide of it then; above it is a picture of the same. Nothing is sent and nothing is recorded. The same
-    options with the same --seed give the same answer.
+    would decide of it then, asked for who ticks (--subject); above it is a picture of the same. Where packs or people
+    keep it from a stage, that is said. Nothing is sent and nothing is recorded. The same options with the same --seed
+    give the same answer.
     """
     from orchestrator.escalations.timeline import Asked, timelines
     from orchestrator.show import simulation as show

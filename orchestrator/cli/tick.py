@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from orchestrator.cli.text import TEXT
-from orchestrator.errors import Exit, UsageError
+from orchestrator.errors import Exit
 from orchestrator.settings import Settings
 
 
@@ -48,6 +48,8 @@ def tick(
     Exit code: 0 nothing is owed, 1 something is owed or failed, 3 denied, 4 waiting, 5 a budget is spent, 6 the clock,
     the engine or the ledger cannot be trusted, 7 something is not configured, 130 told to stop.
     """
+    from orchestrator.cli.answer import Answer
+    from orchestrator.escalations.opened import time_given
     from orchestrator.escalations.tick import Manner, Stop, ticks
     from orchestrator.escalations.ticked import worst
     from orchestrator.show import tick as show
@@ -55,20 +57,30 @@ def tick(
     stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.tell())
-    told = (lambda one: show.write_text(one, sys.stdout)) if output == "text" else (lambda _: None)
-    manner = Manner(stop, _time(now), Path(time_file) if time_file else None, is_dry, told)
+    answer = Answer()  # what is done must not depend on who reads of it
+    told = (
+        (lambda one: answer.write(lambda: show.write_text(one, sys.stdout))) if output == "text" else (lambda _: None)
+    )
+    manner = Manner(stop, time_given(now), Path(time_file) if time_file else None, is_dry, told)
     made = ticks(Settings.load(given), name, manner)
     if output == "json":
-        show.write_json(made, sys.stdout)
-    context.exit(int(worst([*(one.exit_code for one in made), *([Exit.INTERRUPTED] if stop.is_set else [])])))
+        answer.write(lambda: show.write_json(made, sys.stdout))
+    _warn_ahead(manner.now_ns, is_dry=is_dry or not any(one.tick for one in made))
+    codes = [one.exit_code for one in made]
+    codes += [Exit.INTERRUPTED] if stop.is_set else []
+    codes += [Exit.FAILED] if answer.has_failed else []
+    context.exit(int(worst(codes)))
 
 
-def _time(text: str | None) -> int | None:
-    from orchestrator.clock import parse_time
+def _warn_ahead(now_ns: int | None, *, is_dry: bool) -> None:
+    """Say that what was done ahead of the machine's clock is done."""
+    from orchestrator.clock import format_time
+    from orchestrator.clock import now_ns as wall_ns
+    from orchestrator.escalations.timekeeping import SLACK_NS
 
-    if text is None:
-        return None
-    try:
-        return parse_time(text)
-    except ValueError as error:
-        raise UsageError(f"--now is no time: {error}", advice="for example --now 2026-11-21T17:00:00Z") from error
+    if now_ns is not None and not is_dry and now_ns > wall_ns() + SLACK_NS:
+        click.echo(
+            f"orch: note: {format_time(now_ns)} lies ahead of the clock: what was entered then stays entered, though a "
+            "tick without --now goes by the clock again; rehearse with another --ledger",
+            err=True,
+        )

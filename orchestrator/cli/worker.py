@@ -43,7 +43,8 @@ def worker(
 
     As many workers as you like share the queue of one ledger. SIGTERM or Ctrl-C ends a worker after the steps that it
     is carrying out; everything else goes back to the queue. What happens is told on standard error, in JSON Lines
-    unless that is a terminal. With --tick-every a worker is also what `orch tick` is, again and again.
+    unless that is a terminal. With --tick-every a worker is also what `orch tick` is, again and again; on a terminal a
+    tick at which nothing happens or changes is not told.
     """
     from orchestrator.runs.worker import Duty, work
 
@@ -81,8 +82,16 @@ def _end_on_signals(engine: Any) -> None:  # noqa: ANN401  # runs.engine.Engine,
 def _tell(*, is_terminal: bool) -> Any:  # noqa: ANN401  # runs.engine.Note
     from orchestrator import clock
     from orchestrator.show.escape import terminal
+    from orchestrator.show.ticking import Lines
+
+    ticks = Lines()
 
     def note(event: str, fields: dict[str, Any]) -> None:
+        if is_terminal and event == "tick":
+            if line := ticks.line(fields):
+                at = clock.format_time(clock.now_ns() // clock.SECOND_NS * clock.SECOND_NS)
+                click.echo(terminal(f"{at} {line}"), err=True)
+            return
         if is_terminal:
             said = " ".join(f"{name}={value}" for name, value in fields.items())
             click.echo(terminal(f"{event} {said}".rstrip()), err=True)

@@ -10,11 +10,11 @@ from typing import NamedTuple
 from orchestrator.clock import SECOND_NS, format_time, parse_duration, parse_seconds, parse_time
 from orchestrator.digest import new_id
 from orchestrator.errors import DecisionError, LedgerError, UsageError
-from orchestrator.escalations import state, timekeeping
+from orchestrator.escalations import seal, state, timekeeping
 from orchestrator.escalations.kept import Record
 from orchestrator.escalations.model import Escalation, Mode
 from orchestrator.escalations.opened import Opened, only, opened
-from orchestrator.escalations.timekeeping import Mark, Reading, Trust
+from orchestrator.escalations.timekeeping import Judged, Mark, Reading, Trust
 from orchestrator.ledger.store import Connection, Ledger
 from orchestrator.names import shown
 from orchestrator.order import Done, Order
@@ -24,6 +24,7 @@ from orchestrator.settings import Settings
 ACTION = "control_escalation"
 RELEASED_IN = "15m"
 """The delay of a release by hand where nobody says another."""
+_ROOM = "see that there is room where the ledger lies, and that it can be written"
 _MOST_S = 100 * 366 * 86_400
 """A deadline lies in the next hundred years."""
 
@@ -133,12 +134,20 @@ def by_hand(
     from orchestrator.ledger.open import open_ledger
     from orchestrator.runs.lease import open_lease
 
-    with ExitStack() as stack:
-        ledger = stack.enter_context(open_ledger(settings.ledger))
-        lease = stack.enter_context(open_lease(ledger))
-        found = only(opened(settings, name=name, ledger=ledger, lease=lease, may_have_ended=True))
-        told(found.notes)
-        return control(found, wanted, now_ns=now_ns)
+    done: Controlled | None = None
+    try:
+        with ExitStack() as stack:
+            ledger = stack.enter_context(open_ledger(settings.ledger))
+            lease = stack.enter_context(open_lease(ledger))
+            each = opened(settings, name=name, ledger=ledger, lease=lease, may_have_ended=True, may_be_nowhere=True)
+            found = only(each)
+            told((*found.notes, *_clock_notes(found, now_ns)))
+            done = control(found, wanted, now_ns=now_ns)
+    except OSError as error:  # a full disk, say, below the ledger's own errors
+        if done is None:
+            why = error.strerror or str(error)
+            raise LedgerError(f"it cannot be recorded: {why}; nothing was changed", advice=_ROOM) from error
+    return done
 
 
 def deadline_of(hours: str | None, after: str | None, at: str | None) -> str:
@@ -164,9 +173,10 @@ def control(one: Opened, wanted: Wanted, *, now_ns: int | None = None) -> Contro
     record, name = one.record, one.escalation.name
     now = time_of(one, now_ns, is_any=wanted.operation is Operation.DISARM)
     if _change(one, record, wanted, now) is None:
-        return Controlled(name, wanted.operation, now, record, is_changed=False)
-    said = {"deadline": wanted.deadline, "delay": wanted.delay}
-    refused = asked(one, wanted.operation, now_ns=now, **{key: text for key, text in said.items() if text})
+        return Controlled(name, wanted.operation, now, _shown(one, record, now), is_changed=False)
+    said = _said(one, record, wanted, now)
+    is_given = now_ns is not None
+    refused = asked(one, wanted.operation, now_ns=now, is_time_given=is_given, **said)
     if refused is not None:
         return Controlled(name, wanted.operation, now, record, is_changed=False, refused=refused)
     ledger = _ledger(one)
@@ -174,6 +184,7 @@ def control(one: Opened, wanted: Wanted, *, now_ns: int | None = None) -> Contro
         with ledger.store.writing() as connection:
             fresh = None if record is None else state.locked(connection, record)
             change = _change(one, fresh, wanted, now)
+            _must_say(said, _said(one, fresh, wanted, now))
             after = fresh if change is None else _applied(ledger, connection, one, fresh, change._replace(at_ns=now))
     except Changed as error:
         raise UsageError(
@@ -182,7 +193,9 @@ def control(one: Opened, wanted: Wanted, *, now_ns: int | None = None) -> Contro
     return Controlled(name, wanted.operation, now, after, is_changed=change is not None)
 
 
-def asked(one: Opened, operation: str, *, now_ns: int | None = None, **said: str) -> Done | None:
+def asked(
+    one: Opened, operation: str, *, now_ns: int | None = None, is_time_given: bool = False, **said: object
+) -> Done | None:
     """Ask policy whether somebody may do this to an escalation, and record that; return None where it is allowed.
 
     What was said is asked as it was said, so that an approval of it still counts a minute later.
@@ -191,7 +204,9 @@ def asked(one: Opened, operation: str, *, now_ns: int | None = None, **said: str
         UsageError: the decision would rest on a claim.
         LedgerError: it cannot be recorded.
     """
-    one.executor.judge.now_ns = now_ns
+    judge = one.executor.judge
+    judge.now_ns = now_ns
+    judge.facts = {**judge.facts, "escalation": {**judge.facts["escalation"], "is_time_given": is_time_given}}
     parameters: dict[str, object] = {"resource": one.escalation.name, "operation": str(operation), **said}
     parameters["cycle"] = one.record.cycle if one.record else 0
     return one.executor.decide(Order(f"control/{operation}/{new_id()}", ACTION, parameters))
@@ -205,17 +220,51 @@ def time_of(one: Opened, now_ns: int | None = None, *, is_any: bool = False) -> 
     Raises:
         DecisionError: it lies before what a tick has gone by.
     """
-    reading = timekeeping.read() if now_ns is None else Reading(now_ns, is_given=True)
-    record = one.record
-    if record is None:
-        return reading.wall_ns
-    judged = timekeeping.judge(reading, Mark(record.clock, record.boot, record.boot_at), one.escalation.clock)
+    judged = _judged(one, now_ns)
     if judged.trust is Trust.BACK and not is_any:
         raise DecisionError(f"{judged.detail}; nothing was changed", advice="set the clock right, then again")
     return judged.now_ns
 
 
+def _must_say(asked: dict[str, object], said: dict[str, object]) -> None:
+    if asked != said:
+        raise Changed("the deadline that counts was moved meanwhile")
+
+
+def _judged(one: Opened, now_ns: int | None) -> Judged:
+    reading = timekeeping.read() if now_ns is None else Reading(now_ns, is_given=True)
+    record = one.record
+    mark = Mark() if record is None else Mark(record.clock, record.boot, record.boot_at)
+    return timekeeping.judge(reading, mark, one.escalation.clock)
+
+
+def _clock_notes(one: Opened, now_ns: int | None) -> tuple[str, ...]:
+    judged = _judged(one, now_ns)
+    return (judged.detail,) if judged.detail and judged.trust is not Trust.BACK else ()
+
+
+def _shown(one: Opened, record: Record | None, now_ns: int) -> Record | None:
+    if record is None or not one.escalation.has_stage(record.stage):
+        return record
+    return seal.shown(one.escalation, record, _ledger(one), now_ns)
+
+
 # -- what is to be changed
+
+
+def _said(one: Opened, record: Record | None, wanted: Wanted, now_ns: int) -> dict[str, object]:
+    """Return what policy is told of what is wanted, beside the operation.
+
+    A deadline is earlier than the one that counts; where none counts, than the one that a renewal would set.
+    """
+    said: dict[str, object] = {"deadline": wanted.deadline} if wanted.deadline else {}
+    if wanted.delay:
+        said["delay"] = wanted.delay
+    if wanted.operation is Operation.SET_DEADLINE:
+        counts_ns = record.deadline if record is not None and record.is_armed else 0
+        usual_ns = counts_ns or now_ns + one.escalation.renewal.extends_s * SECOND_NS
+        said["is_earlier"] = _deadline(wanted.deadline, now_ns) < usual_ns
+    return said
 
 
 class _Change(NamedTuple):
@@ -328,7 +377,7 @@ def _applied(ledger: Ledger, connection: Connection, one: Opened, record: Record
             is_armed=change.is_armed,
             repository=one.executor.run.repository or "",
         )
-    said: dict[str, object] = {"by": by}
+    said: dict[str, object] = {"by": by, "at_ns": change.at_ns}
     if change.deadline_ns:
         said["deadline_ns"] = change.deadline_ns
     if change.kind == "deadline":

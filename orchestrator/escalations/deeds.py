@@ -11,6 +11,7 @@ from orchestrator.escalations import shape, templates
 from orchestrator.escalations.beside import Beside
 from orchestrator.escalations.durations import seconds
 from orchestrator.escalations.model import Escalation
+from orchestrator.escalations.reach import check_characters, wrong_values
 from orchestrator.escalations.texts import scope_of, situation_of, text
 from orchestrator.notes import Use
 from orchestrator.plans.abilities import Abilities
@@ -39,7 +40,7 @@ class Deeds:
         """Actions that a pack has to declare."""
         self._to_try: list[tuple[Spot, int, str, dict[str, str]]] = []
         """Where templates are named, by which of the stages and for which action, and the templates."""
-        self._constants = tuple(model.constants)
+        self._constants = dict(model.constants)
         self._beside, self._can, self._routes = beside, can, routes
 
     def read(self, model: shape.Stage, spot: Spot, place: int) -> list[dict[str, Any]]:
@@ -189,8 +190,9 @@ def _objection(action: str, name: str, given: list[str]) -> tuple[str, str] | No
 
 
 def read_parameters(spot: Spot) -> dict[str, Any]:
-    """Return the parameters that stand here as JSON; references to anything but a secret are noted."""
+    """Return the parameters that stand here as JSON; what they cannot hold is noted."""
     check_references(spot, _SECRETS_ALONE)
+    check_characters(spot)
     found = spot.json()
     return found if isinstance(found, dict) else {}
 
@@ -227,6 +229,8 @@ def check_parameters(
         spot.error(f"a message without `{min(missing)}`", "`channel` and `body`", advice)
     if action == WEBHOOK and not {"url", "endpoint"} & given.keys():
         spot.error("a webhook without `url`", "`url`, or an `endpoint` of the operator's file")
+    for name, seen, expected in wrong_values(action, given) if is_ours else ():
+        _tell(spot, name, seen, expected)
 
 
 def _tell(spot: Spot, name: str, seen: str, expected: str, advice: str = "") -> None:

@@ -23,6 +23,7 @@ from orchestrator.escalations.meant import folder
 from orchestrator.escalations.model import Audience, Deed, Escalation, Stage
 from orchestrator.escalations.opened import Opened, facts_of, only, opened
 from orchestrator.escalations.simulate import PLAN, deeds_of, targets_of
+from orchestrator.escalations.state import kept_text
 from orchestrator.escalations.ticked import Acted, Would, worst
 from orchestrator.ledger.append import append
 from orchestrator.ledger.event import Draft
@@ -105,21 +106,21 @@ def drill(settings: Settings, name: str | None, *, told: Callable[[Drilled], Non
     with ExitStack() as stack:
         ledger = stack.enter_context(open_ledger(settings.ledger))
         lease = stack.enter_context(open_lease(ledger))
-        one = only(opened(settings, name=name, ledger=ledger, lease=lease, may_have_ended=True))
+        one = only(opened(settings, name=name, ledger=ledger, lease=lease, may_have_ended=True, may_be_nowhere=True))
         _must_have_route(one.escalation)
         run_id = _begun(ledger, one)
         run = one.executor.run._replace(id=run_id, repository=None, session=None)
         facts = {key: value for key, value in one.executor.judge.facts.items() if key != "repository"}
-        state, found = "cancelled", Drill(one.escalation.name, run_id)
+        state, reason = "cancelled", ""
         try:
             executor = Executor.open(settings, run, root=folder(), ledger=ledger, lease=lease, facts=facts)
             found = _drilled(one, executor, settings, told)._replace(run_id=run_id, notes=one.notes)
-            state = "succeeded" if found.exit_code is Exit.OK else "failed"
-        except OrchError:
-            state = "failed"
+            state, reason = _end_of(found)
+        except OrchError as error:
+            state, reason = "failed", str(error)
             raise
         finally:
-            _ended(ledger, run_id, run.subject, state)
+            _ended(ledger, run_id, run.subject, (state, kept_text(ledger, reason)))
     return found
 
 
@@ -281,6 +282,19 @@ def _free_id(connection: Connection, name: str) -> str:
     return run_id
 
 
-def _ended(ledger: Ledger, run_id: str, by: str, state: str) -> None:
+def _end_of(found: Drill) -> tuple[str, str]:
+    """Return state and reason of a drill's run: it succeeded where every message arrived, whatever it found out."""
+    if found.refused is not None:
+        return "cancelled", f"no drill, {found.refused.state}: {found.refused.detail}"
+    lost = [one.name for one in found.drilled if one.acted.done.state is not State.DELIVERED]
+    if lost:
+        return "failed", f"not arrived: {', '.join(lost)}"
+    objected = (*found.entering, *(would for one in found.drilled for would in one.would))
+    hindered = [would.name for would in objected if would.exit_code is not Exit.OK]
+    return "succeeded", f"in earnest held up: {', '.join(hindered)}" if hindered else ""
+
+
+def _ended(ledger: Ledger, run_id: str, by: str, end: tuple[str, str]) -> None:
+    state, reason = end
     with ledger.store.writing() as connection:
-        append(ledger, connection, Draft("orch.run.ended", run_id, by, {"state": state, "reason": ""}))
+        append(ledger, connection, Draft("orch.run.ended", run_id, by, {"state": state, "reason": reason}))

@@ -46,16 +46,20 @@ def _dry(one: Opened, manner: Manner) -> Ticked:
 
 
 class _Rehearsal:
-    """One escalation, walked on paper: by what counts, and told by what the ledger shows."""
+    """One escalation, walked on paper: by what the ledger shows, also where a renewal was none."""
 
     def __init__(self, one: Opened, record: Record, judged: Judged) -> None:
         self._one, self._told, self._judged = one, record, judged
         ledger = one.executor.ledger
         assert ledger is not None  # noqa: S101  # the record came out of it
-        self._escalation, self._record = seal.meant(one.escalation, record, ledger)
+        if seal.real(record, ledger).is_kept:  # nothing is done here, so whoever looks on sees what is shown
+            record = self._told = seal.shown(one.escalation, record, ledger, judged.now_ns)
+            self._escalation, self._record, is_shown = one.escalation, record, False
+        else:
+            self._escalation, self._record, is_shown = one.escalation, record, True
         with ledger.store.reading() as connection:
             self._standing: Standing = standing_of(connection, self._record, one.escalation)
-            self._owed: list[Owed] = owed_in(connection, record)
+            self._owed: list[Owed] = owed_in(connection, record) if is_shown else []
             self._orders = orders_in(connection, record)
         self._would: list[Would] = []
         self._entered: list[str] = []
@@ -127,11 +131,15 @@ class _Rehearsal:
         name = "tick" if action == "tick" else f"enter/{arguments['stage']}"
         return self._ask(Order(name, action, parameters), self._record.stage)
 
+    def _facts(self, of_stage: str) -> dict[str, object]:
+        is_given = self._judged.reading.is_given
+        return facts_of(self._one.escalation, self._record, self._standing, of_stage, is_time_given=is_given)
+
     def _ask(self, order: Order, of_stage: str) -> bool:
         """Note what an order would be decided, and return whether it would be allowed."""
         judge = self._one.executor.judge
         judge.now_ns = self._judged.now_ns
-        judge.facts = {**judge.facts, **facts_of(self._one.escalation, self._record, self._standing, of_stage)}
+        judge.facts = {**judge.facts, **self._facts(of_stage)}
         try:
             decision = self._one.executor.would(order)
         except LedgerError:

@@ -47,8 +47,9 @@ def threshold(spot: Spot) -> int | None:
 
 
 def said(seconds_: int) -> str:
-    """Return seconds as a document writes them: `90s`, `15m`, `6h`, `3d`."""
-    for unit, name in ((86_400, "d"), (3_600, "h"), (60, "m")):
-        if seconds_ and seconds_ % unit == 0:
-            return f"{seconds_ // unit}{name}"
-    return f"{seconds_}s"
+    """Return seconds as a document writes them, in units that hold them: `45s`, `15m`, `9m 35s`, `6h`, `3d`."""
+    parts, rest = [], seconds_
+    for unit, name in ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")):
+        count, rest = divmod(rest, unit)
+        parts += [f"{count}{name}"] if count else []
+    return " ".join(parts) or "0s"

@@ -141,6 +141,8 @@ def _route(asked: _Asked, draft: Draft) -> str:
     if who == "custodians" and draft.custodians:
         secrets = [f"CUSTODIAN_{number}_{kind}" for number in range(1, draft.custodians + 1)]
     draft.routes[name] = {"channel": channel, "to": [f"${{{{ secrets.{secret} }}}}" for secret in secrets]}
+    if who == "operator" and not is_mail:
+        draft.routes[name]["audience"] = who
     draft.channels.setdefault(channel, "")
     draft.secrets |= dict.fromkeys(secrets, ("send_message",))
     return name

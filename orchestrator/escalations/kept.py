@@ -3,11 +3,13 @@
 import json
 from typing import Any, NamedTuple
 
+from orchestrator import outbox
 from orchestrator.errors import LedgerError, PackError, Problem
 from orchestrator.escalations.model import Escalation, Standing
 from orchestrator.ledger.store import Connection
 from orchestrator.names import shown
 from orchestrator.order import OnUnknown, Order
+from orchestrator.record import GOING_ON
 
 _COLUMNS = (
     "name", "cycle", "run_id", "mode", "is_armed", "stage", "stage_at", "deadline", "tick", "clock", "boot", "boot_at",
@@ -15,14 +17,19 @@ _COLUMNS = (
 )  # fmt: skip
 _RECORD = f"SELECT {', '.join(_COLUMNS)} FROM escalations"  # noqa: S608  # constants
 _ORDERS = "SELECT name, stage, body FROM escalation_orders WHERE run_id = ? ORDER BY position"
-_ACTIONS = """SELECT a.name, a.state, a.detail FROM escalation_orders o
+_ACTIONS = """SELECT a.name, a.state, a.error_class, a.replayable, a.detail FROM escalation_orders o
 JOIN actions a ON a.chain = o.run_id AND a.name = o.name WHERE o.run_id = ? ORDER BY a.name, a.target"""
 """Of what its stages brought alone: ticks and heartbeats are actions of the same run."""
 PLANS = """SELECT p.stage, p.plan_run_id, coalesce(r.state, '') FROM escalation_plans p
 LEFT JOIN runs r ON r.id = p.plan_run_id WHERE p.run_id = ? ORDER BY p.plan_run_id"""
-_RANK = ("unknown", "dispatching", "retryable", "planned", "permanent", "delivered")
+UNCONFIGURED = "unconfigured"
+"""State of an order that was not sent for want of configuration: it is tried again, and a person has to mend that."""
+_RANK = ("unknown", "dispatching", UNCONFIGURED, "retryable", "planned", "permanent", "delivered")
 """Of several recipients the first of these that any has says how an order stands."""
 _SETTLED = frozenset({"permanent", "delivered"})
+_TOLD = ("orch.escalation.began", "orch.escalation.ticked", "orch.escalation.refused")
+_NEWEST = """SELECT e.type, e.time, p.body FROM events e LEFT JOIN payloads p ON p.event_id = e.id
+WHERE e.run_id = ? AND e.type IN (?, ?, ?) ORDER BY e.run_seq DESC LIMIT 1"""
 REBUILD = "`orch ledger verify` says what else is damaged; `orch ledger rebuild` makes the tables again"
 
 
@@ -66,9 +73,11 @@ class Owed(NamedTuple):
     """`stage/action`, or the stage of a plan."""
     stage: str
     state: str
-    """Of the worst recipient: unknown, dispatching, retryable, planned, or new where nothing of it was begun; of a plan
-    its run's state."""
+    """Of the worst recipient: unknown, dispatching, unconfigured, retryable, planned, or new where nothing of it was
+    begun; of a plan its run's state."""
     detail: str
+    is_held: bool = False
+    """Whether a person has to say what became of it: no tick sends it again."""
 
 
 def record_of(connection: Connection, name: str) -> Record | None:
@@ -94,9 +103,9 @@ def standing_of(connection: Connection, record: Record, escalation: Escalation) 
         problem = Problem(
             file or escalation.source, int(line) if line.isdigit() else 0, 0, seen, "a stage of that name"
         )
-        raise PackError([problem], advice="give the stage back its name") from None
+        raise PackError([problem], advice=f"give the stage back its name, or `orch reset {record.name}`") from None
     states = _states(connection, record.run_id)
-    delivered = frozenset(name for name, each in states.items() if all(state == "delivered" for state, _ in each))
+    delivered = frozenset(name for name, each in states.items() if all(one.state == "delivered" for one in each))
     return Standing(record.is_armed, place, record.stage_at, record.deadline or None, delivered)
 
 
@@ -110,21 +119,56 @@ def orders_in(connection: Connection, record: Record) -> list[Order]:
 
 
 def owed_in(connection: Connection, record: Record) -> list[Owed]:
-    """Return what is neither delivered nor refused for good of this cycle's orders, and plans that have not succeeded.
+    """Return what is neither delivered nor refused for good of this cycle's orders, and plans that are not over.
 
     Raises:
         LedgerError: the table is damaged.
     """
     states, owed = _states(connection, record.run_id), []
     for stage, order in _orders(connection, record.run_id):
-        each = states.get(order.name)
-        state, detail = min(each, key=lambda one: _RANK.index(one[0])) if each else ("new", "")
-        if state not in _SETTLED:
-            owed.append(Owed(order.name, stage, state, detail))
+        each = states.get(order.name, [])
+        worst = min(each, key=lambda one: _RANK.index(one.state)) if each else _State("new", "")
+        if worst.state not in _SETTLED:
+            is_held = order.on_unknown is OnUnknown.HOLD and any(one.is_held for one in each)
+            owed.append(Owed(order.name, stage, worst.state, worst.detail, is_held))
     for stage, plan_run_id, state in connection.execute(PLANS, (record.run_id,)):
-        if state != "succeeded":
+        if not state or state in GOING_ON:
             owed.append(Owed(str(stage), str(stage), str(state) or "new", f"run {plan_run_id}"))
     return owed
+
+
+class Last(NamedTuple):
+    """What came of the newest tick, as it is recorded."""
+
+    why: str
+    """What ended it: as of `Ticked`; "" where it was recorded without."""
+    detail: str
+    """The same for people, with the command that helps where there is one."""
+    exit_code: int
+    at: str
+    """RFC 3339: when that was recorded."""
+    owed: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON."""
+        return self._asdict() | {"owed": list(self.owed)}
+
+
+def last_of(connection: Connection, name: str) -> Last | None:
+    """Return what came of an escalation's newest tick; None where no tick has ended since its cycle began."""
+    rows = connection.execute(_NEWEST, (f"escalation:{name}", *_TOLD))
+    if not rows or rows[0][0] == _TOLD[0]:
+        return None
+    kind, time, body = rows[0]
+    said = json.loads(bytes(body)) if body is not None else {}
+    why = str(said.get("why", said.get("what", "") if kind == _TOLD[2] else ""))
+    code = said.get("exit_code", 6 if kind == _TOLD[2] else 0)
+    return Last(why, str(said.get("detail", "")), int(code), str(time), tuple(map(str, said.get("owed", ()))))
+
+
+def begun_in(connection: Connection) -> list[str]:
+    """Return the names of the escalations that ever began."""
+    return [str(name) for (name,) in connection.execute("SELECT name FROM escalations ORDER BY name")]
 
 
 def plans_in(connection: Connection, record: Record) -> dict[str, str]:
@@ -132,11 +176,22 @@ def plans_in(connection: Connection, record: Record) -> dict[str, str]:
     return {str(stage): str(run) for stage, run, _ in connection.execute(PLANS, (record.run_id,))}
 
 
-def _states(connection: Connection, run_id: str) -> dict[str, list[tuple[str, str]]]:
-    """Return state and detail of each recipient, by the order's name."""
-    states: dict[str, list[tuple[str, str]]] = {}
-    for name, state, detail in connection.execute(_ACTIONS, (run_id,)):
-        states.setdefault(str(name), []).append((str(state), str(detail)))
+class _State(NamedTuple):
+    """How one recipient of an order stands."""
+
+    state: str
+    detail: str
+    is_held: bool = False
+    """Whether nobody knows, and it may not be repeated at will."""
+
+
+def _states(connection: Connection, run_id: str) -> dict[str, list[_State]]:
+    """Return how each recipient stands, by the order's name."""
+    states: dict[str, list[_State]] = {}
+    for name, state, error_class, is_replayable, detail in connection.execute(_ACTIONS, (run_id,)):
+        is_unsent = state == "permanent" and not outbox.is_settled(str(state), str(error_class))
+        found = _State(UNCONFIGURED if is_unsent else str(state), str(detail), state == "unknown" and not is_replayable)
+        states.setdefault(str(name), []).append(found)
     return states
 
 

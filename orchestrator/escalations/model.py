@@ -164,6 +164,10 @@ class Escalation(NamedTuple):
         said["clock"] = Clock(**clock | {"sources": tuple(clock["sources"]), "keys": tuple(clock["keys"])})
         return cls(**said)
 
+    def has_stage(self, stage: str) -> bool:
+        """Return whether one of the stages has this name."""
+        return any(one.name == stage for one in self.stages)
+
     def place_of(self, stage: str) -> int:
         """Return which of the stages has this name.
 

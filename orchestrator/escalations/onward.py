@@ -55,6 +55,7 @@ class Host(NamedTuple):
     """Whether this process was told to stop."""
     has_witness: Callable[[], str]
     """Asks a witness whether the clock may be gone by in front of others: "" where it may, else why not."""
+    is_time_given: bool = False
 
 
 class Onward:
@@ -91,7 +92,7 @@ class Onward:
             LedgerError: it cannot be recorded, or this process may have been taken over.
         """
         self._do_owed()
-        if self._may("tick", {"stage": self.record.stage}, self._here().name):
+        if self._may_tick():
             self._walk()
         self._look()
         self.step = advance(self._host.escalation, self._standing(self.record), self.now_ns)
@@ -101,8 +102,7 @@ class Onward:
     def owed(self) -> tuple[Owed, ...]:
         """Return what a stage brought and has not arrived, and can still."""
         with self._host.ledger.store.reading() as connection:
-            found = owed_in(connection, self.record)
-        return tuple(one for one in found if "/" in one.name or carry.is_owed(one.state.replace("new", "")))
+            return tuple(owed_in(connection, self.record))
 
     def standing(self) -> Standing:
         """Return where it stands, by what counts."""
@@ -145,7 +145,7 @@ class Onward:
             for order in orders:
                 if order.name in owed and order.name.partition("/")[0] == stage:
                     self._act(order)
-            if stage in owed and carry.is_owed(owed[stage].state.replace("new", "")):
+            if stage in owed:
                 self._carry(plans[stage], is_new=False)
 
     # -- stages
@@ -252,6 +252,26 @@ class Onward:
 
     # -- one order
 
+    def _may_tick(self) -> bool:
+        """Return whether the tick itself is allowed: asked each time, for cycle and stage; nothing is used up."""
+        order = Order(
+            "tick", "tick", {"resource": self.record.name, "cycle": self.record.cycle, "stage": self.record.stage}
+        )
+        self.set_facts(self._here().name)
+        try:
+            refused = self._host.executor.ask(order)
+        except UsageError as error:
+            self._look()
+            refused = _wrong(error)
+        if refused is not None:
+            self._refused(order, refused)
+        return refused is None
+
+    def _refused(self, order: Order, refused: Done) -> None:
+        self._look()
+        self.done.append(Acted(order.name, order.action, refused))
+        self.say(_WHY_OF.get(refused.state, "configuration"), f"{order.action}: {refused.detail}{_commands(refused)}")
+
     def _may(self, action: str, arguments: Mapping[str, object], of_stage: str) -> str:
         """Return the id of the decision that allows an action of the escalation itself; "" where there is none."""
         order = self._own_order(action, arguments)
@@ -263,9 +283,7 @@ class Onward:
             refused = _wrong(error)
         evaluation_id = self._decided(order)
         if refused is not None:
-            self._look()
-            self.done.append(Acted(order.name, action, refused))
-            self.say(_WHY_OF.get(refused.state, "configuration"), f"{action}: {refused.detail}")
+            self._refused(order, refused)
             return ""
         return evaluation_id or "erased"
 
@@ -284,8 +302,6 @@ class Onward:
         the packs are others by now.
         """
         parameters = {"resource": self.record.name, "cycle": self.record.cycle, **arguments}
-        if action == "tick":
-            return Order(f"tick/{self.record.tick}", action, parameters)
         order = Order(f"enter/{arguments['stage']}", action, parameters)
         executor = self._host.executor
         try:
@@ -366,7 +382,15 @@ class Onward:
         self._escalation, self._meant = seal.meant(self._host.escalation, record, self._host.ledger)
 
     def _facts(self, of_stage: str, record: Record) -> dict[str, object]:
-        return facts_of(self._host.escalation, record, self.standing(), of_stage)
+        is_given = self._host.is_time_given
+        return facts_of(self._host.escalation, record, self.standing(), of_stage, is_time_given=is_given)
+
+
+def _commands(refused: Done) -> str:
+    """Return the commands that help where something is waited for, as a part of a sentence."""
+    named = [f"orch approve {one['request_id']}" for one in refused.waiting_for if one["type"] == "approval"]
+    missing = [command for command in dict.fromkeys(named) if command not in refused.detail]
+    return f": {', '.join(missing)}" if missing else ""
 
 
 def _wrong(error: UsageError) -> Done:

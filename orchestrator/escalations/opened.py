@@ -14,8 +14,8 @@ from orchestrator.asker import Asker
 from orchestrator.choices import Point
 from orchestrator.clock import format_time, parse_time
 from orchestrator.errors import UsageError
-from orchestrator.escalations.kept import Record, record_of, standing_of
-from orchestrator.escalations.model import Escalation, Mode, Standing
+from orchestrator.escalations.kept import Record, begun_in, record_of, standing_of
+from orchestrator.escalations.model import Audience, Escalation, Mode, Standing
 from orchestrator.judge import Judge
 from orchestrator.ledger.mask import Mask
 from orchestrator.ledger.store import Ledger
@@ -28,7 +28,8 @@ from orchestrator.settings import Settings, repository_root
 from orchestrator.task import Workshop
 from orchestrator.words import near_miss
 
-_BEGUN = "SELECT name FROM escalations ORDER BY name"
+LATEST_NS = parse_time("2150-01-01T00:00:00Z")
+"""No later time is gone by: with a century behind it, 64 bits of nanoseconds hold it (until 2262)."""
 _STATE = "SELECT state FROM runs WHERE id = ?"
 
 
@@ -58,11 +59,15 @@ def opened(
     lease: Lease | None,
     root: Path | None = None,
     may_have_ended: bool = False,
+    may_be_nowhere: bool = False,
+    tells_lost: bool = True,
 ) -> list[Opened]:
     """Return the escalation of a name, or every one of the policy, by name.
 
     Files lie in `root`, else in this repository or folder. Without a ledger nothing ever began; without a lease it can
-    only be said what would be. `may_have_ended` opens one whose run was ended from outside, too, to set that right.
+    only be said what would be. `may_have_ended` opens one whose run was ended from outside, too, to set that right;
+    `may_be_nowhere` one that stands at a stage which the policy does not have any more. Without `tells_lost` no note
+    names what of the ledger the policy does not have.
 
     Raises:
         UsageError: the policy has none, or none of that name; or its run was ended, so that nothing can be done of it.
@@ -76,7 +81,7 @@ def opened(
     judge = Judge(asker.settings, asker.run({}), root, {})
     chosen = _chosen(judge, name)
     records, notes = _records(ledger, chosen), judge.notes
-    if ledger is not None and name is None:
+    if ledger is not None and name is None and tells_lost:
         notes += tuple(_unknown(ledger, judge))
     secrets = Secrets(settings.secrets, os.environ, Mask.of(os.environ) if ledger is None else ledger.mask)
     secrets.learn()
@@ -85,7 +90,8 @@ def opened(
         record = records[escalation.name]
         own = judge if number == 0 else copy(judge)
         own.run, own.facts = _run(asker, own, ledger, record, may_have_ended=may_have_ended)
-        own.facts |= facts_of(escalation, record, _standing(ledger, record, escalation))
+        is_nowhere = may_be_nowhere and record is not None and not escalation.has_stage(record.stage)
+        own.facts |= facts_of(escalation, record, None if is_nowhere else _standing(ledger, record, escalation))
         found.append(Opened(escalation, record, Executor(own, shop, ledger, lease), () if number else notes))
     return found
 
@@ -109,9 +115,15 @@ def time_given(text: str | None) -> int | None:
         UsageError: it is none.
     """
     try:
-        return None if text is None else parse_time(text)
+        given = None if text is None else parse_time(text)
     except ValueError as error:
         raise UsageError(f"--now is no time: {error}", advice="--now 2026-11-21T17:00:00Z") from None
+    if given is not None and not 0 < given < LATEST_NS:
+        raise UsageError(
+            f"--now is {shown(text or '')}; expected a time after 1970 and before {format_time(LATEST_NS)[:4]}",
+            advice="--now 2026-11-21T17:00:00Z",
+        )
+    return given
 
 
 def facts_of(
@@ -121,17 +133,27 @@ def facts_of(
     of_stage: str = "",
     *,
     is_drill: bool = False,
+    is_time_given: bool = False,
 ) -> dict[str, Any]:
     """Return what the host knows of an escalation at a tick, as facts: `{stage, escalation}`.
 
-    `of_stage` is the stage whose action is decided, else the one where it stands.
+    `of_stage` is the stage whose action is decided, else the one where it stands. One that the policy does not have any
+    more counts as public. `is_time_given` is whether somebody said which time it is, in place of the clock.
     """
     stage = record.stage if record else escalation.stages[0].name
     of_stage = of_stage or stage
     mode = record.mode if record else escalation.mode.value
     said: dict[str, Any] = {"name": escalation.name, "mode": mode, "stage": stage}
-    said |= {"of_stage": of_stage, "is_drill": is_drill, "cycle": 0, "is_armed": False, "stage_at": None}
-    said |= {"audience": escalation.stages[escalation.place_of(of_stage)].audience.value, "deadline": None}
+    said |= {
+        "of_stage": of_stage,
+        "is_drill": is_drill,
+        "is_time_given": is_time_given,
+        "cycle": 0,
+        "is_armed": False,
+        "stage_at": None,
+    }
+    audiences = {one.name: one.audience for one in escalation.stages}
+    said |= {"audience": audiences.get(of_stage, Audience.PUBLIC).value, "deadline": None}
     if record is not None:
         said |= {"cycle": record.cycle, "is_armed": record.is_armed, "stage_at": format_time(record.stage_at)}
         said["deadline"] = format_time(record.deadline) if record.deadline else None
@@ -163,7 +185,7 @@ def _records(ledger: Ledger | None, chosen: list[Escalation]) -> dict[str, Recor
 def _unknown(ledger: Ledger, judge: Judge) -> list[str]:
     """Return a sentence for each escalation that began and that the policy does not have."""
     with ledger.store.reading() as connection:
-        begun = [str(name) for (name,) in connection.execute(_BEGUN)]
+        begun = begun_in(connection)
     return [
         f"the ledger has an escalation {shown(one)} that these packs do not have: nothing is done of it"
         for one in begun

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from orchestrator.catalogue import CATALOGUE
+from orchestrator.escalations.undone import forms
 
 ADDRESSING = frozenset({"channel", "to", "reply_to", "endpoint", "url", "template"})
 """Parameters that say where something goes and are no text of it."""
@@ -77,10 +78,14 @@ def _strings(value: Any) -> Iterator[str]:  # noqa: ANN401  # JSON
 
 
 def _readings(text: str) -> Iterator[str]:
-    yield _plain(text)
+    plain = _plain(text)
+    yield plain
+    yield from forms(plain)
     shown = _TAG.sub(_gap, _uncommented(text))
     if shown != text:
-        yield _plain(shown)
+        plain = _plain(shown)
+        yield plain
+        yield from forms(plain)
 
 
 def _gap(tag: re.Match[str]) -> str:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from orchestrator.clock import SECOND_NS
 from orchestrator.escalations.advance import Why, advance, due_ns
 from orchestrator.escalations.durations import said
-from orchestrator.escalations.model import CatchUp, Escalation, Mode, Stage, Standing
+from orchestrator.escalations.model import CatchUp, Deed, Escalation, Mode, Stage, Standing
+from orchestrator.escalations.reach import MESSAGE, OPERATOR
 from orchestrator.escalations.texts import in_words
 
 _DEADLINE_NS = 1_900_000_000 * SECOND_NS
@@ -45,7 +46,7 @@ def proofs(escalation: Escalation) -> list[Proof]:
         _reachable(escalation),
         _forward(escalation),
         *_told(
-            chain(_without_notice(escalation), _jumped_to(escalation)),
+            chain(_without_notice(escalation), _untold(escalation), _jumped_to(escalation)),
             "notice",
             "the operator hears of it before anybody else, and it stands so",
         ),
@@ -144,6 +145,33 @@ def _without_notice(escalation: Escalation) -> Iterator[Proof]:
             seen = f"{stage.name} may be left as soon as it is entered, and {following.name} reaches others"
             expected = "`min_dwell`, so that there is time to renew after a late tick"
             yield Proof("notice", False, seen, stage.name, expected)
+
+
+def _untold(escalation: Escalation) -> Iterator[Proof]:
+    """Yield the first outward stage where no message goes to the operator before it, or where it waits for none."""
+    first = next((place for place, stage in enumerate(escalation.stages) if stage.is_outward), None)
+    if not first or escalation.stages[first - 1].is_outward or first == 1:
+        return
+    notices = {
+        f"{stage.name}/{deed.id}"
+        for stage in escalation.stages[:first]
+        for deed in stage.deeds
+        if _is_notice(deed, escalation)
+    }
+    name, wanted = escalation.stages[first].name, escalation.stages[first].delivered
+    if not notices:
+        expected = "a `send_message` by the route `operator` in a stage before it"
+        yield Proof("notice", False, f"{name} reaches others, and no message tells the operator before", name, expected)
+    elif wanted and not notices & set(wanted):
+        expected = f"`requires` with one of {', '.join(sorted(notices))}"
+        yield Proof("notice", False, f"{name} requires no message that tells the operator", name, expected)
+
+
+def _is_notice(deed: Deed, escalation: Escalation) -> bool:
+    """Whether an action is a message by the route `operator`."""
+    route = escalation.routes.get(OPERATOR, {})
+    is_by_it = bool(route) and all(deed.parameters.get(name) == value for name, value in route.items())
+    return deed.action == MESSAGE and is_by_it
 
 
 def _jumped_to(escalation: Escalation) -> Iterator[Proof]:

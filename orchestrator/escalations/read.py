@@ -17,7 +17,9 @@ from orchestrator.escalations.deeds import MESSAGE, WEBHOOK, Deeds, check_parame
 from orchestrator.escalations.durations import seconds
 from orchestrator.escalations.model import CatchUp, Escalation
 from orchestrator.escalations.proofs import proofs
+from orchestrator.escalations.reach import OPERATOR, Reach, check_to, host_of
 from orchestrator.escalations.stages import Stages
+from orchestrator.escalations.texts import control_in
 from orchestrator.keys import EXPECTED, jwk, public_key
 from orchestrator.model import EscalationRow, Source
 from orchestrator.module import ReadModule
@@ -25,8 +27,6 @@ from orchestrator.notes import Notes, Use
 from orchestrator.plans.abilities import abilities
 from orchestrator.plans.spot import Spot
 
-OPERATOR = "operator"
-"""The route of who can renew."""
 _TWO = 2
 _BLAMED = {
     "windows": ("tick",),
@@ -62,6 +62,7 @@ class _Reader:
         can = abilities()
         self._routes = {name: self._route(self._spot.below("routes", name)) for name in model.routes}
         self._deeds = Deeds(model, self._beside, can, self._routes)
+        self._reach = Reach(model, self._spot)
         self._stages = Stages(model, self._spot, self._beside, can, self._deeds)
 
     def read(self) -> Read:
@@ -69,6 +70,7 @@ class _Reader:
         before = len(self._notes.errors)
         row = self._row()
         self._check_operator(row)
+        self._reach.check(row["stages"], self._stages.plans_of)
         if len(self._notes.errors) == before and not any(not each.is_warning for each in self._beside.problems):
             self._prove(Escalation.of(row))
         found = EscalationRow(
@@ -137,14 +139,15 @@ class _Reader:
         text = str(spot.value)
         try:
             url = urlsplit(text)
-            host = url.hostname or ""
+            host = host_of(text)
             is_fine = url.scheme == "https" and bool(host) and url.username is None and text.isprintable()
+            is_fine = is_fine and url.port != 0
         except ValueError:
             is_fine, host = False, ""
         if not is_fine or " " in text:
-            spot.error(shown(text), "an `https://` URL")
+            spot.error(shown(text), "an `https://` URL of a host, with a port of 1 to 65535 where it has one")
             return []
-        if host in {urlsplit(other).hostname for other in others}:
+        if host in {host_of(other) for other in others}:
             spot.error(f"a second source at {shown(host)}", "sources of different hosts: two have to agree")
         return [text]
 
@@ -171,8 +174,12 @@ class _Reader:
 
     def _route(self, spot: Spot) -> dict[str, Any]:
         found = read_parameters(spot)
-        if "channel" not in found:
+        audience = found.pop("audience", None)
+        if audience not in {None, OPERATOR}:
+            spot.below("audience").error(shown(audience), "`operator`, or no `audience`")
+        if not {"channel", "url", "endpoint"} & found.keys():
             spot.error("a route without `channel`", "`channel`, one of the operator's file")
+        check_to(found, spot)
         return found
 
     def _constants(self) -> dict[str, Any]:
@@ -180,7 +187,9 @@ class _Reader:
         for name, value in self._model.constants.items():
             spot = self._spot.below("constants", name)
             found[name] = spot.json()
-            if isinstance(value, str) and "${{" in value:
+            if isinstance(value, str) and (at := control_in(value)) >= 0:
+                spot.error(f"the character U+{ord(value[at]):04X}", "text, line breaks and tabs")
+            elif isinstance(value, str) and "${{" in value:
                 spot.error(shown(value), "a text without `${{`", "a secret never stands in a text")
             elif isinstance(value, str) and not 0 < len(value) <= 4096:  # noqa: PLR2004  # as other texts of documents
                 spot.error(shown(value), "a text of 1 to 4,096 characters")

@@ -10,7 +10,7 @@ from orchestrator.errors import DecisionError, Exit, LedgerError, OrchError, Usa
 from orchestrator.escalations import codes, renewalfile, seal, state, throttle, timekeeping
 from orchestrator.escalations.codes import Code, Kind, Known
 from orchestrator.escalations.model import Escalation, Mode
-from orchestrator.escalations.renewalfile import Claims
+from orchestrator.escalations.renewalfile import Proof
 from orchestrator.escalations.state import Record
 from orchestrator.escalations.timekeeping import Judged, Mark, Reading, Trust
 from orchestrator.ledger.store import Connection, Ledger
@@ -19,6 +19,7 @@ from orchestrator.performing import Changed
 
 _ROUNDS = 100
 """How often it is begun anew because somebody else renewed meanwhile."""
+_COUNTER = "SELECT counter FROM renewal_counters WHERE escalation = ? AND key = ?"
 _CODE_LEFT = "SELECT 1 FROM renewal_codes WHERE escalation = ? AND id = ? AND state = 'active'"
 
 
@@ -76,7 +77,7 @@ def ready(
     """
     with ledger.store.reading() as connection:
         record = state.record_of(connection, escalation.name)
-        has_codes = bool(codes.active_in(connection, escalation.name).codes)
+        known = codes.active_in(connection, escalation.name)
     if Mode.FUSE in {escalation.mode, record.mode if record else ""}:  # as which it began counts, too
         raise UsageError(
             f"{shown(escalation.name)} is a fuse: once it has begun it goes on to its end, and nothing renews it",
@@ -96,8 +97,10 @@ def ready(
     judged = timekeeping.judge(reading or timekeeping.read(), mark, escalation.clock)
     if judged.trust is Trust.BACK:
         raise DecisionError(judged.detail, advice="set the clock right, then renew")
-    if has_codes and not by_file:
-        seal.Sealer.of(ledger)  # what is missing is told before anybody types a code
+    if known.codes and not by_file:
+        sealer = seal.Sealer.of(ledger)  # what is missing is told before anybody types a code
+        for code in known.codes:  # and what another key sealed, which only the right code would come upon
+            codes.kind_of(sealer, escalation.name, code)
     return record, judged
 
 
@@ -125,16 +128,16 @@ def renew_by_file(
 
     Raises:
         NotRenewedError: it is no such file, nobody who may signed it, it is another escalation's or out of its time,
-            its counter is not higher than the last, or its source is locked.
+            its counter is not higher than the last of its key, or its source is locked.
         UsageError, DecisionError, LedgerError: as `renew`.
     """
     _, judged = ready(ledger, escalation, reading=reading, by_file=True)
     attempt = _tried(ledger, escalation, who, judged)
     Known().match(token)  # as long as any other attempt
-    claims = renewalfile.verified(token.strip(), renewalfile.public_keys(escalation.renewal.keys))
-    if claims is not None and not renewalfile.counts(claims, escalation.name, ledger.id, judged.now_ns):
-        claims = None
-    return _ended(attempt, claims)
+    proof = renewalfile.proof(token.strip(), renewalfile.public_keys(escalation.renewal.keys))
+    if proof is not None and not renewalfile.counts(proof.claims, escalation.name, ledger.id, judged.now_ns):
+        proof = None
+    return _ended(attempt, proof)
 
 
 # -- an attempt
@@ -153,7 +156,7 @@ def _tried(ledger: Ledger, escalation: Escalation, who: Who, judged: Judged) -> 
     return _Attempt(ledger, escalation, who, judged, is_locked)
 
 
-def _ended(attempt: _Attempt, proof: Code | Claims | None) -> Renewed:
+def _ended(attempt: _Attempt, proof: Code | Proof | None) -> Renewed:
     """Record how an attempt ended.
 
     Raises:
@@ -185,7 +188,7 @@ def _refused(attempt: _Attempt, connection: Connection) -> None:
     state.say(ledger, connection, escalation.name, "wrong", said, who.by)
 
 
-def _begun(attempt: _Attempt, proof: Code | Claims) -> Renewed | None:
+def _begun(attempt: _Attempt, proof: Code | Proof) -> Renewed | None:
     """Begin the next cycle; None where what was given counts no more, which is recorded like anything wrong.
 
     Raises:
@@ -220,22 +223,23 @@ def _begun(attempt: _Attempt, proof: Code | Claims) -> Renewed | None:
     return Renewed(now.name, now.cycle, now.stage, now.deadline, now.is_armed, judged.detail)
 
 
-def _counts(attempt: _Attempt, connection: Connection, record: Record, proof: Code | Claims) -> bool:
+def _counts(attempt: _Attempt, connection: Connection, record: Record, proof: Code | Proof) -> bool:
     """Return whether what was right still is, now that nobody else can change it."""
     tried = throttle.tried_in(connection, record.name, attempt.who.source)
     if throttle.is_locked(attempt.escalation.renewal.lockout, tried, attempt.judged.now_ns):
         return False  # others guessed from there meanwhile
-    if isinstance(proof, Claims):
-        return proof.counter > record.counter
+    if isinstance(proof, Proof):
+        rows = connection.execute(_COUNTER, (record.name, proof.key))
+        return proof.claims.counter > (int(rows[0][0]) if rows else 0)
     return bool(connection.execute(_CODE_LEFT, (record.name, proof.id)))
 
 
 def _more(
-    attempt: _Attempt, connection: Connection, record: Record, proof: Code | Claims, shown_one: seal.Real
+    attempt: _Attempt, connection: Connection, record: Record, proof: Code | Proof, shown_one: seal.Real
 ) -> dict[str, Any]:
     """Return what the event says of how it was renewed: of a duress code the same as of the main one, but sealed."""
-    if isinstance(proof, Claims):
-        return {"counter": proof.counter}
+    if isinstance(proof, Proof):
+        return {"counter": proof.claims.counter, "key": proof.key}
     sealer, name = seal.Sealer.of(attempt.ledger), record.name
     kind, real = codes.kind_of(sealer, name, proof), shown_one
     if kind is Kind.DURESS:

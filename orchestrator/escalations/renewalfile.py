@@ -1,7 +1,7 @@
 """Signed renewal files: what one says, its bytes, its signature, and whether it counts. Renews nothing.
 
 A compact JWS (RFC 7515) by an Ed25519 key whose public half the Escalation names under `renewal.keys`. Each has a
-counter; one that is not higher than the last that renewed counts no more.
+counter; one that is not higher than the last that renewed by the same key counts no more.
 """
 
 import base64
@@ -20,6 +20,8 @@ TYPE = "orch-renewal+jwt"
 MOST_BYTES = 4_096
 """No file is longer."""
 _HEADER = {"alg": "EdDSA", "typ": TYPE}
+MOST_LASTING_S = 366 * 86_400
+"""No file counts for longer, whatever it says."""
 _SIGNATURE_BYTES = 64
 _SLACK_S = 60
 """So far the clocks of whoever signs and of this machine may be apart."""
@@ -32,11 +34,19 @@ class Claims(NamedTuple):
     ledger: str
     """The ledger's id."""
     counter: int
-    """From 1; higher than that of every file that renewed before."""
+    """From 1; higher than that of every file by the same key that renewed before."""
     iat: int
     """When, seconds since 1970."""
     exp: int
     """From when it no longer counts, seconds since 1970."""
+
+
+class Proof(NamedTuple):
+    """A file that counts as far as its signature goes."""
+
+    claims: Claims
+    key: str
+    """The thumbprint of the key that signed it."""
 
 
 def signed(claims: Claims, signer: Signer) -> str:
@@ -60,6 +70,12 @@ def signed(claims: Claims, signer: Signer) -> str:
 
 def verified(token: str, public: Iterable[bytes]) -> Claims | None:
     """Return what a file says that one of these keys signed; None for anything else, whatever is wrong with it."""
+    proven = proof(token, public)
+    return proven and proven.claims
+
+
+def proof(token: str, public: Iterable[bytes]) -> Proof | None:
+    """Return the same, with the key that signed it."""
     try:
         header, said, signature = map(_bytes, parts) if len(parts := token.split(".")) == 3 else (b"", b"", b"")  # noqa: PLR2004  # a JWS has three
         if strictjson.parse(header) != _HEADER or len(signature) != _SIGNATURE_BYTES:
@@ -68,8 +84,17 @@ def verified(token: str, public: Iterable[bytes]) -> Claims | None:
     except (ValueError, UsageError):
         return None
     data = token.rpartition(".")[0].encode()
-    is_signed = [keys.verifies(key, signature, data) for key in public]
-    return claims if any(is_signed) else None
+    known = list(public)
+    is_signed = [keys.verifies(key, signature, data) for key in known]
+    return Proof(claims, thumbprint(known[is_signed.index(True)])) if claims is not None and any(is_signed) else None
+
+
+def thumbprint(public: bytes) -> str:
+    """Return what names a public key in the ledger (RFC 7638): each has a counter of its own."""
+    import hashlib
+
+    digest = hashlib.sha256(canonical({"crv": "Ed25519", "kty": "OKP", "x": _text(public)})).digest()
+    return _text(digest)
 
 
 def public_keys(jwks: Iterable[str]) -> list[bytes]:
@@ -86,7 +111,7 @@ def public_keys(jwks: Iterable[str]) -> list[bytes]:
 def counts(claims: Claims, escalation: str, ledger_id: str, now_ns: int) -> bool:
     """Return whether a file is for this escalation of this ledger, and its time is now; the counter is not judged."""
     now_s = now_ns // SECOND_NS
-    is_time = claims.iat <= now_s + _SLACK_S and now_s < claims.exp
+    is_time = claims.iat <= now_s + _SLACK_S and now_s < claims.exp <= claims.iat + MOST_LASTING_S
     return (claims.escalation, claims.ledger) == (escalation, ledger_id) and is_time
 
 

@@ -1,15 +1,15 @@
 """Renewing and making codes as commands do it: which escalation, who, from where; then `renewal` and `codes`."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import NamedTuple
 
 from orchestrator import clock
 from orchestrator.clock import SECOND_NS
 from orchestrator.digest import new_id
 from orchestrator.errors import UsageError
-from orchestrator.escalations import codes, renewal, renewalfile, throttle
+from orchestrator.escalations import codes, plainfile, renewal, renewalfile, throttle
 from orchestrator.escalations.codes import Drawn
 from orchestrator.escalations.control import ACTION
 from orchestrator.escalations.entry import refuse_seen
@@ -46,7 +46,7 @@ class Renewing(NamedTuple):
         """
         renewal.ready(self.ledger, self.escalation)
         code = ask(self.escalation.name)
-        refuse_seen(code, self.environ)
+        refuse_seen(code, self.environ, sys.argv[1:])
         return renewal.renew(self.ledger, self.escalation, code, self.who)
 
     def by_file(self, file: str) -> Renewed:
@@ -57,8 +57,7 @@ class Renewing(NamedTuple):
             NotRenewedError, DecisionError, LedgerError: as `renewal.renew_by_file`.
         """
         try:
-            with Path(file).open("rb") as opened_file:
-                data = opened_file.read(renewalfile.MOST_BYTES + 2)
+            data = plainfile.read(file, renewalfile.MOST_BYTES + 2)
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
             raise UsageError(
@@ -144,6 +143,11 @@ def signed_file(wanted: Wanted, signer: Signer) -> str:
         lasts_s = clock.parse_duration(wanted.expires)
     except ValueError as error:
         raise UsageError(f"--expires: {error}") from error
+    if lasts_s > renewalfile.MOST_LASTING_S:
+        raise UsageError(
+            f"--expires is {shown(wanted.expires)}; expected at most {renewalfile.MOST_LASTING_S // 86_400}d",
+            advice="a file that renews for longer would outlive the key that you may want to revoke",
+        )
     now_s = clock.now_ns() // SECOND_NS
     counter = now_s if wanted.counter is None else wanted.counter
     return renewalfile.signed(Claims(wanted.name, _ledger_id(wanted), counter, now_s, now_s + lasts_s), signer)

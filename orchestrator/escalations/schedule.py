@@ -14,9 +14,12 @@ from orchestrator.errors import OrchError
 from orchestrator.escalations.carry import Stop, by_workers
 from orchestrator.escalations.meant import Manner, folder, said
 from orchestrator.escalations.tick import Place, tick_in
+from orchestrator.escalations.ticked import Ticked
+from orchestrator.order import State
 from orchestrator.runs.engine import Engine
 
 _LOOK_S = 0.5
+_REFUSED = frozenset({State.DENIED, State.WAITING, State.BUDGET, State.UNDECIDABLE, State.PERMANENT})
 
 
 @contextmanager
@@ -49,6 +52,14 @@ def _is_over(engine: Engine, ended: threading.Event) -> bool:
     return ended.is_set() or engine.is_stopping
 
 
+def _done(made: Ticked) -> dict[str, list[str]]:
+    """Return what arrived and what was refused, by name."""
+    ours = {"tick", "enter_stage"}
+    delivered = [one.name for one in made.done if one.done.state is State.DELIVERED and one.action not in ours]
+    refused = [f"{one.name} ({one.done.state})" for one in made.done if one.done.state in _REFUSED]
+    return {"delivered": delivered, "refused": refused}
+
+
 def _pass(engine: Engine, root: Path | None) -> None:
     """Make one tick of each escalation, a line in the log for each."""
     settings = engine.settings._replace(point=Point.TICK, run=None, session=None)
@@ -56,7 +67,7 @@ def _pass(engine: Engine, root: Path | None) -> None:
         with engine.ledger() as ledger:
             place = Place(ledger, engine.lease, by_workers(engine), lambda: engine.is_stopping, root or folder())
             for made in tick_in(settings, None, Manner(Stop()), place):
-                engine.note("tick", **made.to_line())
+                engine.note("tick", **made.to_line(), **_done(made))
     except OrchError as error:
         engine.note("cannot tick", reason=said(error))
     except Exception as error:  # noqa: BLE001  # whatever it is, the next tick comes

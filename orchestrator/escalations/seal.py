@@ -28,6 +28,7 @@ from orchestrator.ledger.store import Connection, Ledger
 FILE = SEAL_KEY
 """In the ledger's folder, mode 0600: 32 bytes, in hex."""
 BEGAN = "orch.escalation.began"
+_HELPS = "`orch reset` begins a cycle without a seal, or `orch code new` and then `orch renew` with a new code"
 _FORM = "orch-seal/1"
 _KEY_BYTES, _NONCE_BYTES, _TAG_BYTES = 32, 12, 16
 _SAID = struct.Struct(">BBQ")
@@ -111,7 +112,7 @@ class Sealer(NamedTuple):
         except (ValueError, InvalidTag, struct.error):
             raise SealError(
                 f"a seal in the ledger does not open: {' '.join(about)}",
-                advice=f"{FILE} is another ledger's, or the ledger was tampered with: `orch ledger verify`",
+                advice=f"if {FILE} was made anew since, {_HELPS}; if nobody changed it, `orch ledger verify` says more",
             ) from None
         return first, second, number
 
@@ -249,7 +250,7 @@ def _read(file: Path) -> bytes:
     except FileNotFoundError:
         raise SealError(
             f"the key that opens the seals of renewals is not here: there is no file {str(file)!r}",
-            advice=f"copy {FILE} from the machine where the codes were made, or make new ones with `orch code new`",
+            advice=f"copy {FILE} from the machine where the codes were made; if it is lost, {_HELPS}",
         ) from None
     except OSError as error:
         raise SealError(

@@ -3,11 +3,23 @@
 `docs/escalations.md` names every key here; a test holds it.
 """
 
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from orchestrator.shape import EXPECTED_OF_PATTERN, VERSION, Mappings, Name, OneOrMore, Scalar, Several, Strict, Text
+from orchestrator.shape import (
+    EXPECTED_OF_PATTERN,
+    VERSION,
+    Mappings,
+    Name,
+    OneOrMore,
+    Scalar,
+    Several,
+    Strict,
+    Text,
+    refuse,
+)
 
 _NONE: Any = {}
 """The default of mappings; each model gets its own copy."""
@@ -19,6 +31,16 @@ MAX_TEMPLATE = 65_536
 _IDENTIFIER = r"^[A-Za-z][A-Za-z0-9_]{0,62}$"
 EXPECTED_OF_PATTERN[_IDENTIFIER] = "a name of letters, digits and `_` that begins with a letter, at most 63"
 
+
+def _with_unit(value: object) -> object:
+    """Refuse a number alone: nobody can know which unit was meant."""
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        refuse("a number with its unit", f"write {value}m for minutes, {value}s for seconds")
+    return value
+
+
+Length = Annotated[Text, BeforeValidator(_with_unit)]
+"""A length of time, such as 30s, 5m, 2h or 3d."""
 Identifier = Annotated[str, Field(pattern=_IDENTIFIER)]
 Template = Annotated[str, Field(min_length=1, max_length=MAX_TEMPLATE)]
 
@@ -37,16 +59,16 @@ class Lockout(Strict):
 
     after: Annotated[int, Field(ge=1, le=100)] = 5
     """So many wrong ones in a row are free."""
-    first: Text = "30s"
+    first: Length = "30s"
     """How long the first lock is; each further wrong code doubles it."""
-    longest: Text = "10m"
+    longest: Length = "10m"
     """No lock is longer."""
 
 
 class Renewal(Strict):
     """How the countdown is renewed."""
 
-    extends: Text
+    extends: Length
     """The new deadline, from the moment of renewal on."""
     lockout: Lockout = Lockout()
     """How wrong codes from one source are slowed down."""
@@ -57,9 +79,9 @@ class Renewal(Strict):
 class Tick(Strict):
     """How often somebody looks at the clock."""
 
-    every: Text = _UNSAID
+    every: Length = _UNSAID
     """How often a tick is meant to come."""
-    p95_gap: Text = _UNSAID
+    p95_gap: Length = _UNSAID
     """How far apart 95 of 100 ticks really are at most."""
 
 
@@ -70,9 +92,9 @@ class Clock(Strict):
     """HTTPS URLs whose Date header is asked; two have to agree."""
     keys: Several[Text] = ()
     """Ed25519 public keys; files of the time that they signed count."""
-    after_gap: Text = "2h"
+    after_gap: Length = "2h"
     """A witness is asked where no tick was seen for so long, or after a new boot."""
-    tolerance: Text = "5m"
+    tolerance: Length = "5m"
     """How far witness and clock may be apart."""
 
 
@@ -95,7 +117,7 @@ class Action(Strict):
     """Which adapter does it, where several can."""
     on_unknown: Literal["hold", "resend"] = "hold"
     """What happens where nobody knows whether it was done: wait for a person, or do it again."""
-    timeout: Text = "5m"
+    timeout: Length = "5m"
     """How long one attempt may take."""
 
 
@@ -104,7 +126,7 @@ class Requires(Strict):
 
     delivered: Annotated[tuple[Text, ...], OneOrMore()]
     """Actions of earlier stages, `stage/action`, or all of a `stage`, that must have reached every recipient."""
-    max_wait: Text
+    max_wait: Length
     """How long that is waited for; then the stage is entered all the same."""
 
 
@@ -122,11 +144,11 @@ class Stage(Strict):
 
     name: Name
     """The stage's name, unique in the escalation."""
-    at: Text = _UNSAID
+    at: Length = _UNSAID
     """When it is due, relative to the deadline: -6h, 0s, 15m. All but the first have it."""
     audience: Literal["operator", "custodians", "public"] = "operator"
     """Who hears of it."""
-    min_dwell: Text = "0s"
+    min_dwell: Length = "0s"
     """How long it stands here at least before it goes on."""
     requires: Requires = _UNSAID
     """What must have happened before it is entered."""
@@ -149,7 +171,7 @@ class Escalation(Strict):
     """Whether it can be renewed; a fuse cannot, and manual counts only after somebody armed it."""
     catch_up: Literal["walk", "jump"] = "walk"
     """What follows where several stages are due at once: every stage in its order, or the last of them."""
-    grace: Text = "0s"
+    grace: Length = "0s"
     """Added to every threshold at the deadline or after it."""
     renewal: Renewal
     """How the countdown is renewed."""

@@ -32,6 +32,8 @@ class Stages:
         self.uses: list[Use] = []
         """Actions of plans that a pack has to declare."""
         self.plans: list[Plan] = []
+        self.plans_of: dict[str, Plan] = {}
+        """By the name of their stage."""
         self._model, self._spots = model, spot.items("stages")
         self._beside, self._can, self._deeds = beside, can, deeds
         self._actions: dict[str, tuple[str, ...]] = {}
@@ -143,6 +145,7 @@ class Stages:
         for step in {step.action for _, step in checked.plan.steps()} - CATALOGUE.keys():
             self.uses.append(Use("action", step, at))
         self.plans.append(checked.plan)
+        self.plans_of[str(spot.below("name").value)] = checked.plan
         return {"plan": checked.plan.to_json(), "inputs": _inputs(checked.plan.inputs, under)}
 
 

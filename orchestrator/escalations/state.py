@@ -42,7 +42,7 @@ TICKER = "service:tick"
 """Who acts where nobody else is named."""
 _LOCK_CHAIN = "UPDATE chains SET next_seq = next_seq WHERE run_id = ?"
 _ENDED_AS = {"renew": "renewed", "reset": "reset", "set_deadline": "replaced", "arm": "replaced"}
-_MOST_REASON_CHARS = 200
+_MOST_REASON_CHARS, _MOST_DETAIL_CHARS = 200, 1_000
 _MICROSECOND_NS = 1_000
 
 
@@ -219,12 +219,15 @@ def ticked(
     target: str = "",
     owed: Iterable[str] = (),
     heartbeat: str = "",
+    why: str = "",
+    detail: str = "",
+    exit_code: int = 0,
     by: str = TICKER,
 ) -> Record:
     """End a tick that `ticking` began, whatever became of the cycle; return how the escalation stands then.
 
     `now_ns` is the time it went by. Where that is the highest so far, it is the mark that no later tick may lie before,
-    and `boot` and `boot_ns` are the machine's own clock at it.
+    and `boot` and `boot_ns` are the machine's own clock at it. `why`, `detail` and `exit_code` say what came of it.
 
     Raises:
         Changed: another process has taken the tick over.
@@ -236,8 +239,15 @@ def ticked(
         raise Changed(f"another tick of {record.name} has begun")
     said = {"tick": record.tick, "now_ns": now_ns, "boot": boot, "boot_ns": boot_ns, "stage": now.stage}
     said |= {"target": target, "owed": list(owed), "heartbeat": heartbeat, "executor": record.ticker}
+    said |= {"why": why, "detail": kept_text(ledger, detail), "exit_code": exit_code}
     say(ledger, connection, record.name, "ticked", said, by)
     return _found(connection, record.name)
+
+
+def kept_text(ledger: Ledger, text: str) -> str:
+    """Return a text for people as it can be recorded: in short, and without secrets."""
+    short = text[:_MOST_DETAIL_CHARS].encode("utf-8", "backslashreplace").decode()
+    return str(ledger.mask.value(short))
 
 
 # -- within

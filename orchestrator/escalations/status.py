@@ -5,9 +5,19 @@ from typing import Any, NamedTuple
 
 from orchestrator import clock, outbox
 from orchestrator.clock import SECOND_NS, format_time
-from orchestrator.escalations import seal
+from orchestrator.escalations import seal, timekeeping
 from orchestrator.escalations.advance import Why, advance, due_ns
-from orchestrator.escalations.kept import Owed, Record, orders_in, owed_in, plans_in, standing_of
+from orchestrator.escalations.ahead import DETAIL
+from orchestrator.escalations.kept import (
+    Last,
+    Owed,
+    Record,
+    last_of,
+    orders_in,
+    owed_in,
+    plans_in,
+    standing_of,
+)
 from orchestrator.escalations.model import CatchUp, Escalation, Standing
 from orchestrator.escalations.opened import Opened, opened
 from orchestrator.ledger.store import Connection, Ledger
@@ -17,6 +27,9 @@ from orchestrator.settings import Settings
 _CODES = "SELECT count(*) FROM renewal_codes WHERE escalation = ? AND state = 'active'"
 _NO_SPARES = 2
 """Of the codes that count: the main one, and the one in the place of a duress code."""
+_ASKED = """SELECT a.name, r.id FROM actions a
+JOIN requests r ON r.run_id = a.run_id AND r.action_digest = a.action_digest AND r.state = 'open'
+WHERE a.chain = ? AND a.state = 'planned' ORDER BY a.name, r.id"""
 _PLAN = "SELECT state FROM runs WHERE id = ?"
 
 
@@ -37,7 +50,8 @@ class Came(NamedTuple):
     name: str
     stage: str
     receipts: tuple[dict[str, Any], ...]
-    """As `Done.receipts`, one for each recipient; empty where nothing of it was begun."""
+    """As `Done.receipts`, and `is_settled`: whether nobody tries it again; one for each recipient, empty where nothing
+    of it was begun."""
 
 
 class Status(NamedTuple):
@@ -58,6 +72,10 @@ class Status(NamedTuple):
     """How many codes are stored that count: the main one, as many that work once as are left, and one in the place of
     a duress code."""
     notes: tuple[str, ...] = ()
+    last: Last | None = None
+    """What came of the newest tick; None where there was none in this cycle."""
+    asked: tuple[tuple[str, str], ...] = ()
+    """Each order that waits for votes, with the request that they are for."""
 
     @property
     def left_s(self) -> int | None:
@@ -78,7 +96,7 @@ class Status(NamedTuple):
             (one.name, str(receipt["target"]))
             for one in self.came
             for receipt in one.receipts
-            if receipt["delivery"] == Sent.PERMANENT.value
+            if receipt["delivery"] == Sent.PERMANENT.value and receipt["is_settled"]
         )
 
     @property
@@ -115,6 +133,10 @@ class Status(NamedTuple):
         said["plans"] = [{"stage": stage, "run_id": run, "state": how or "new"} for stage, run, how in self.plans]
         said |= {"tick": record.tick if record else 0, "ticker": (record.ticker if record else "") or None}
         said |= {"ticked_at": _time(record.ticked_at if record else 0), "ticked_ago_s": self.ticked_ago_s}
+        said |= {"last_tick": self.last.to_json() if self.last else None}
+        said["waiting_for"] = [
+            {"name": name, "request_id": request, "command": f"orch approve {request}"} for name, request in self.asked
+        ]
         said |= {"is_overdue": self.is_overdue, "has_codes": self.codes > 0, "spare_codes": self.spare_codes}
         return said | {"notes": list(self.notes)}
 
@@ -132,7 +154,7 @@ def statuses(settings: Settings, name: str | None = None, *, now_ns: int | None 
     from orchestrator.ledger.look import looking
 
     with looking(settings.ledger) as ledger:
-        found = opened(settings, name=name, ledger=ledger, lease=None, may_have_ended=True)
+        found = opened(settings, name=name, ledger=ledger, lease=None, may_have_ended=True, may_be_nowhere=True)
         moment = clock.now_ns() if now_ns is None else now_ns
         return [status(one, ledger, moment) for one in found]
 
@@ -141,7 +163,6 @@ def status(one: Opened, ledger: Ledger | None, now_ns: int) -> Status:
     """Return how an escalation stands at a moment.
 
     Raises:
-        PackError: the policy has no stage where it stands.
         LedgerError: the ledger cannot be read.
 
     Source: 000, "Check status".
@@ -150,24 +171,57 @@ def status(one: Opened, ledger: Ledger | None, now_ns: int) -> Status:
     if ledger is None:
         return Status(escalation, None, now_ns, notes=one.notes)
     shown = None if record is None else seal.shown(escalation, record, ledger, now_ns)
+    found = _Sealed() if record is None else _sealed(record, ledger)
     with ledger.store.reading() as connection:
         codes = int(connection.execute(_CODES, (escalation.name,))[0][0])
         if record is None or shown is None:
             return Status(escalation, None, now_ns, codes=codes, notes=one.notes)
+        coming = None
+        if escalation.has_stage(shown.stage):
+            coming = _next(escalation, standing_of(connection, shown, escalation), now_ns)
+        notes = (*one.notes, *_trouble(escalation, record, now_ns), *found.notes)
         made = Status(
-            escalation,
-            shown,
-            now_ns,
-            _next(escalation, standing_of(connection, shown, escalation), now_ns),
-            codes=codes,
-            notes=one.notes,
+            escalation, shown, now_ns, coming, codes=codes, notes=notes, last=last_of(connection, record.name)
         )
-        if shown != record:  # what came goes by another deadline than the one that is shown
+        if found.is_kept and made.last is not None:  # what is shown goes by another deadline than the tick did
+            made = made._replace(last=Last(Why.EARLY.value, DETAIL[Why.EARLY], 0, made.last.at))
+        if shown != record:
             return made
         return made._replace(
+            asked=tuple((str(name), str(request)) for name, request in connection.execute(_ASKED, (record.run_id,))),
             owed=tuple(owed_in(connection, record)),
             came=tuple(_all_that_came(connection, record)),
             plans=tuple(_plans(connection, record)),
+        )
+
+
+class _Sealed(NamedTuple):
+    """What the seal of a cycle does to what is shown."""
+
+    is_kept: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def _sealed(record: Record, ledger: Ledger) -> _Sealed:
+    try:
+        return _Sealed(seal.real(record, ledger).is_kept)
+    except seal.SealError as error:
+        return _Sealed(notes=(f"nothing is done: {error} ({error.advice})",))
+
+
+def _trouble(escalation: Escalation, record: Record, now_ns: int) -> Iterator[str]:
+    """Yield why no tick does anything, whatever the newest one said."""
+    mark = timekeeping.Mark(record.clock, record.boot, record.boot_at)
+    if record.clock > now_ns + timekeeping.SLACK_NS and not mark.is_given:
+        ahead = timekeeping.span((record.clock - now_ns) // SECOND_NS)
+        yield (
+            f"the ledger's clock stands at {timekeeping.told(record.clock)}, {ahead} ahead: until then every tick is "
+            "refused. Set the machine's clock right"
+        )
+    if not escalation.has_stage(record.stage):
+        yield (
+            f"it stands at {record.stage}, which is no stage of it any more, so no tick does anything: give the stage "
+            f"back its name, or `orch reset {record.name}`"
         )
 
 
@@ -187,7 +241,11 @@ def _next(escalation: Escalation, standing: Standing, now_ns: int) -> Next | Non
 def _all_that_came(connection: Connection, record: Record) -> Iterator[Came]:
     for order in orders_in(connection, record):
         rows = outbox.rows_of(connection, record.run_id, order.name).values()
-        yield Came(order.name, order.name.partition("/")[0], tuple(row.receipt | {"at": row.at} for row in rows))
+        yield Came(order.name, order.name.partition("/")[0], tuple(_receipt(row) for row in rows))
+
+
+def _receipt(row: outbox.Row) -> dict[str, Any]:
+    return row.receipt | {"at": row.at, "is_settled": row.is_settled}
 
 
 def _plans(connection: Connection, record: Record) -> Iterator[tuple[str, str, str]]:

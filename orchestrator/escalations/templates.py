@@ -5,9 +5,10 @@ and how long it takes is bounded by how long it is.
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from orchestrator.escalations.kinds import TESTS, Kind, misfits, of_constants
 from orchestrator.escalations.texts import FILTERS, NAMES, environment
 from orchestrator.words import did_you_mean, listing
 
@@ -42,6 +43,7 @@ _WORDS = {
     "ScopedEvalContextModifier": "`autoescape`",
     "With": "`with`",
 }
+_KINDS = dict.fromkeys(NAMES, Kind.TEXT) | {"cycle": Kind.NUMBER, "is_drill": Kind.NUMBER, "constants": Kind.ANY}
 _BOUNDED = "values, `if`, a `for` over what is written out, and filters"
 
 
@@ -57,13 +59,15 @@ class Objection(NamedTuple):
     advice: str = ""
 
 
-def objections(source: str, constants: Collection[str], *, may_have_blocks: bool = False) -> list[Objection]:
-    """Return all that is wrong with a template, in the order of its lines; `constants` are the names of constants."""
+def objections(source: str, constants: Mapping[str, object], *, may_have_blocks: bool = False) -> list[Objection]:
+    """Return all that is wrong with a template, in the order of its lines; `constants` are what it may name."""
     from jinja2 import TemplateSyntaxError
 
     try:
         tree = environment(is_markup=False).parse(source)
         found = [*_forbidden(tree, may_have_blocks=may_have_blocks), *_unknown(tree, source, constants)]
+        if not found:
+            found = [Objection(*one) for one in misfits(tree, _KINDS, of_constants(constants))]
     except TemplateSyntaxError as error:
         return [Objection(error.lineno, "", f"a template that cannot be read: {error.message}", "")]
     except (ValueError, RecursionError) as error:
@@ -147,13 +151,13 @@ def _loop(node: "nodes.Node", loops: int) -> Iterator[Objection]:
 
 def _named(node: "nodes.Node", kind: str) -> Iterator[Objection]:
     name = str(_of(node, "name"))
-    known = FILTERS if kind == "Filter" else tuple(environment(is_markup=False).tests)
+    known = FILTERS if kind == "Filter" else TESTS
     if name not in known:
-        expected = f"one of {listing(FILTERS)}" if kind == "Filter" else "a test of Jinja2"
+        expected = f"one of {listing(FILTERS)}" if kind == "Filter" else f"one of {listing(TESTS)}"
         yield Objection(node.lineno, name, f"the {kind.lower()} `{name:.60}`", expected, did_you_mean(name, known))
 
 
-def _unknown(tree: "nodes.Template", source: str, constants: Collection[str]) -> Iterator[Objection]:
+def _unknown(tree: "nodes.Template", source: str, constants: Mapping[str, object]) -> Iterator[Objection]:
     """Yield names that are not there: what is only found when a condition holds, too."""
     from jinja2 import nodes
     from jinja2.exceptions import TemplateError
@@ -180,11 +184,11 @@ def _unknown(tree: "nodes.Template", source: str, constants: Collection[str]) ->
             yield Objection(node.lineno, "constants", "`constants` as a whole", "`constants.NAME`")
 
 
-def _advice(name: str, constants: Collection[str]) -> str:
+def _advice(name: str, constants: Mapping[str, object]) -> str:
     return f"did you mean `constants.{name}`?" if name in constants else did_you_mean(name, NAMES)
 
 
-def _below(node: Any, constants: Collection[str]) -> Objection | None:  # noqa: ANN401  # Getattr or Getitem
+def _below(node: Any, constants: Mapping[str, object]) -> Objection | None:  # noqa: ANN401  # Getattr or Getitem
     """Return what is wrong with something that is asked of a value."""
     base = getattr(node.node, "name", "")
     written = node.attr if hasattr(node, "attr") else getattr(node.arg, "value", None)

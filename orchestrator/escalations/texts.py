@@ -5,7 +5,10 @@ what it names must be there, and what it gives and how long it takes has bounds:
 set; `escalations.templates` refuses what this would not render.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from decimal import Decimal
 from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,13 +23,20 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 MAX_TEXT = 1_000_000
-"""Longest text that a template may give, in characters."""
+"""Longest text that a template may give, and each filter in it, in characters."""
+MOST_NUMBER = 10**15
+"""Numbers are counted up to here; what would be more stays there."""
 FILTERS = (
     "abs", "capitalize", "count", "d", "default", "e", "escape", "int", "length", "lower", "replace", "round", "title",
     "tojson", "trim", "truncate", "upper", "wordwrap",
 )  # fmt: skip
 """Filters that there are: none that makes a short text endless, none that lets markup through."""
 
+_MOST_WORK = 3 * MAX_TEXT
+"""So many characters all filters of one template give at most."""
+_MOST_WRAPPED = 20_000
+_CONTROL = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
+_WORK: ContextVar[list[int]] = ContextVar("work")
 _ONE_LINE = frozenset({"subject", "title"})
 _MARKUP = "html"
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
@@ -104,29 +114,48 @@ def rendered(deed: Deed, situation: Situation, constants: Mapping[str, Any]) -> 
 
 def scope_of(situation: Situation, constants: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a template may name, with its values."""
-    return {**situation._asdict(), "constants": SimpleNamespace(**constants)}
+    plain = {name: float(one) if isinstance(one, Decimal) else one for name, one in constants.items()}
+    return {**situation._asdict(), "constants": SimpleNamespace(**plain)}
 
 
 def text(source: str, scope: Mapping[str, Any], name: str) -> str:
     """Return one parameter, rendered. Raises as `rendered`."""
-    from jinja2 import TemplateError
-
-    made: list[str] = []
-    length = 0
+    before = _WORK.set([_MOST_WORK])
     try:
-        for part in environment(is_markup=name == _MARKUP).from_string(source).generate(dict(scope)):
-            length += len(part)
-            if length > MAX_TEXT:
-                raise UsageError(f"the template of {shown(name)} gives more than {MAX_TEXT:,} characters")
-            made.append(part)
-    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
-        raise UsageError(f"the template of {shown(name)} cannot be rendered: {error!s:.200}") from error
-    except (RecursionError, MemoryError) as error:
-        raise UsageError(f"the template of {shown(name)} cannot be rendered: {type(error).__name__}") from error
-    whole = "".join(made)
+        whole = _generated(source, scope, name)
+    except UsageError:
+        raise
+    except Exception as error:  # whatever a broken text brings about, it is that text's alone
+        said = f"{error!s:.200}".encode("utf-8", "replace").decode() or type(error).__name__
+        raise UsageError(f"the template of {shown(name)} cannot be rendered: {said}") from error
+    finally:
+        _WORK.reset(before)
     if "${{" in whole:
         raise UsageError(f"the template of {shown(name)} gives `${{{{`", advice="a secret never stands in a text")
+    if (at := control_in(whole)) >= 0:
+        seen = f"the template of {shown(name)} gives the character U+{ord(whole[at]):04X}"
+        raise UsageError(seen, advice="a text holds letters, line breaks and tabs, and no other control characters")
     return whole.strip() if name in _ONE_LINE else whole
+
+
+def control_in(value: str) -> int:
+    """Return where the first character stands that no text may hold, -1 where none does.
+
+    Those are control characters but for line breaks and tabs, and halves of surrogate pairs.
+    """
+    found = _CONTROL.search(value)
+    return found.start() if found else -1
+
+
+def _generated(source: str, scope: Mapping[str, Any], name: str) -> str:
+    made: list[str] = []
+    length = 0
+    for part in environment(is_markup=name == _MARKUP).from_string(source).generate(dict(scope)):
+        length += len(part)
+        if length > MAX_TEXT:
+            raise UsageError(f"the template of {shown(name)} gives more than {MAX_TEXT:,} characters")
+        made.append(part)
+    return "".join(made)
 
 
 @cache
@@ -137,19 +166,73 @@ def environment(*, is_markup: bool) -> "Environment":
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class _Bounded(ImmutableSandboxedEnvironment):
-        """Counts with numbers alone: no text becomes endless by a `*` or a `%`."""
+        """Counts with numbers alone, and not for ever: no text becomes endless by a `*` or a `%`."""
 
-        intercepted_binops = frozenset({"*", "%", "**"})
+        intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
+        intercepted_unops = frozenset({"-", "+"})
 
         def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401  # as there
             if operator == "**" or not (isinstance(left, int | float) and isinstance(right, int | float)):
                 raise SecurityError(f"{operator} counts with numbers only")
-            return super().call_binop(context, operator, left, right)
+            return _bounded(super().call_binop(context, operator, _bounded(left), _bounded(right)))
 
-    made = _Bounded(undefined=StrictUndefined, autoescape=is_markup, keep_trailing_newline=True, auto_reload=False)
+        def call_unop(self, context: Any, operator: str, arg: Any) -> Any:  # noqa: ANN401  # as there
+            if not isinstance(arg, int | float):
+                raise SecurityError(f"{operator} counts with numbers only")
+            return super().call_unop(context, operator, _bounded(arg))
+
+    made = _Bounded(
+        undefined=StrictUndefined, autoescape=is_markup, keep_trailing_newline=True, auto_reload=False, optimized=False
+    )
     made.globals.clear()
-    made.filters = {name: made.filters[name] for name in FILTERS} | {"replace": _replaced}
+    own = {name: made.filters[name] for name in FILTERS} | {
+        "replace": _replaced,
+        "wordwrap": _wrapped(made.filters["wordwrap"]),
+    }
+    made.filters = {name: _within(each) for name, each in own.items()}
     return made
+
+
+def _bounded(number: float) -> float:
+    """Return a number that is neither endless nor long to write."""
+    if number != number:  # noqa: PLR0124  # no number at all
+        return 0
+    return min(max(number, -MOST_NUMBER), MOST_NUMBER)
+
+
+def _wrapped(filter_: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `wordwrap` for texts that it does not take long for: one long word costs it the square of its length."""
+    from jinja2 import pass_environment
+
+    @pass_environment
+    def wrapped(environment: Any, value: object, *given: Any, **named: Any) -> Any:  # noqa: ANN401  # as Jinja2 calls it
+        if len(text := str(value)) > _MOST_WRAPPED:
+            raise UsageError(f"`wordwrap` of {len(text):,} characters; expected at most {_MOST_WRAPPED:,}")
+        return filter_(environment, value, *given, **named)
+
+    return wrapped
+
+
+def _within(filter_: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a filter that gives no flood, and gives nothing before its template is rendered."""
+    from jinja2 import pass_context
+
+    wanted = getattr(getattr(filter_, "jinja_pass_arg", None), "name", "")
+
+    @pass_context
+    def bounded(context: Any, *given: Any, **named: Any) -> Any:  # noqa: ANN401  # as Jinja2 calls it
+        first = {"eval_context": [context.eval_ctx], "environment": [context.environment]}.get(wanted, [])
+        made = filter_(*first, *given, **named)
+        if isinstance(made, int | float):
+            return _bounded(made)
+        length = len(made) if isinstance(made, str) else 0
+        left = _WORK.get([_MOST_WORK])
+        left[0] -= length
+        if length > MAX_TEXT or left[0] < 0:
+            raise UsageError(f"filters give more than {MAX_TEXT:,} characters", advice="write a shorter template")
+        return made
+
+    return bounded
 
 
 def _replaced(value: object, old: str, new: str) -> str:

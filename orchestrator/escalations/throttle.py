@@ -14,6 +14,7 @@ from orchestrator.ledger.store import Connection
 
 _ROW = "SELECT failures, locked_until FROM renewal_attempts WHERE escalation = ? AND source = ?"
 _MOST_DOUBLED = 40
+_MOST_CLIENT_CHARS = 200
 
 
 class Tried(NamedTuple):
@@ -54,15 +55,15 @@ def is_locked(lockout: Lockout, tried: Tried, now_ns: int) -> bool:
 def source_of(environ: Mapping[str, str], *, host: str = "", user: int | None = None) -> str:
     """Return where an attempt comes from: the OS user and the host, and the SSH client's address where there is one.
 
-    What is no address is passed over, so that it makes no further source.
+    What is no address is passed over, so that it makes no further source; so is an address's zone, which is any text.
     """
     if not host:
         import socket
 
         host = socket.gethostname()
     seen = f"uid {os.getuid() if user is None else user} at {host[:100]}"
-    client = (environ.get("SSH_CONNECTION") or environ.get("SSH_CLIENT") or "").partition(" ")[0]
+    client = (environ.get("SSH_CONNECTION") or environ.get("SSH_CLIENT") or "")[:_MOST_CLIENT_CHARS].partition(" ")[0]
     try:
-        return f"{seen} from {ipaddress.ip_address(client)}"
+        return f"{seen} from {ipaddress.ip_address(client.partition('%')[0])}"
     except ValueError:
         return seen

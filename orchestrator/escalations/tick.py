@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 from orchestrator.choices import Point
 from orchestrator.errors import Exit, LedgerError, OrchError
-from orchestrator.escalations import beat, meant, seal, state, timekeeping, witness
+from orchestrator.escalations import beat, beheld, meant, seal, state, timekeeping, whole, witness
 from orchestrator.escalations.ahead import DETAIL, next_stage, until_ns
 from orchestrator.escalations.carry import Carry, Stop, in_sight
 from orchestrator.escalations.kept import Owed, Record
 from orchestrator.escalations.meant import Manner
 from orchestrator.escalations.onward import Ended, Host, Onward
 from orchestrator.escalations.opened import Opened
-from orchestrator.escalations.ticked import Ticked, worst
+from orchestrator.escalations.ticked import Ticked, code_of, worst
 from orchestrator.escalations.timekeeping import Judged, Trust
 from orchestrator.escalations.watchful import Watchful
 from orchestrator.ledger.store import Ledger
@@ -66,12 +66,14 @@ def ticks(settings: Settings, name: str | None, manner: Manner) -> list[Ticked]:
     from orchestrator.runs.lease import open_lease
 
     settings = settings._replace(point=Point.TICK, run=None, session=None)
+    if manner.time_file is not None:
+        witness.must_be_token(manner.time_file)
     with ExitStack() as stack:
         if manner.is_dry:
             from orchestrator.escalations.dry import dry_in
 
             return list(dry_in(settings, name, manner, stack.enter_context(looking(settings.ledger))))
-        ledger = stack.enter_context(open_ledger(settings.ledger))
+        ledger = stack.enter_context(open_ledger(settings.ledger, must_exist=True))
         lease = stack.enter_context(open_lease(ledger))
         carry = in_sight(settings, manner.stop, lease.id)
         place = Place(ledger, lease, carry, lambda: manner.stop.is_set, meant.folder())
@@ -102,14 +104,22 @@ def _ticked(one: Opened, settings: Settings, manner: Manner, place: Place) -> Ti
     if record is None or one.executor.run.id is None:
         return meant.unbegun(one)
     try:
+        with place.ledger.store.reading() as connection:
+            whole.must_be_whole(connection, record.name)
         seal.real(record, place.ledger)
-    except seal.SealError as error:
+    except (seal.SealError, whole.DamagedError) as error:
         return _unsealed(one, record, error, place)
     try:
         begun, judged = _begun_beside(one, record, manner, place)
     except state.BusyError as error:
         return Ticked(
-            record.name, record.cycle, stage=record.stage, why="busy", detail=str(error), exit_code=Exit.FAILED
+            record.name,
+            record.cycle,
+            deadline_ns=record.deadline,
+            stage=record.stage,
+            why="busy",
+            detail=str(error),
+            exit_code=Exit.FAILED,
         )
     except _RefusedError as refused:
         return _refused(one, record, refused.judged, place)
@@ -148,17 +158,18 @@ def _begun(one: Opened, record: Record, reading: timekeeping.Reading, place: Pla
 def _refused(one: Opened, record: Record, judged: Judged, place: Place) -> Ticked:
     """Record that nothing is done at a time that was before."""
     ledger = one.executor.ledger or place.ledger
-    said = {"what": "clock", "detail": judged.detail, "wall_ns": judged.reading.wall_ns, "mark_ns": judged.now_ns}
+    said = {"what": "clock", "detail": judged.detail, "exit_code": int(Exit.UNDECIDABLE)}
+    said |= {"wall_ns": judged.reading.wall_ns, "mark_ns": judged.now_ns}
     with ledger.store.writing() as connection:
         state.say(ledger, connection, record.name, "refused", said, one.executor.run.subject)
     return meant.refused(one, record, judged)
 
 
-def _unsealed(one: Opened, record: Record, error: seal.SealError, place: Place) -> Ticked:
-    """Record that nothing is done where nobody can tell which deadline counts."""
+def _unsealed(one: Opened, record: Record, error: LedgerError, place: Place) -> Ticked:
+    """Record that nothing is done where nobody can tell which deadline counts, or where it stands."""
     ledger, made = one.executor.ledger or place.ledger, meant.unsealed(one, record, error)
     with ledger.store.writing() as connection:
-        said = {"what": "seal", "detail": made.detail}
+        said = {"what": made.why, "detail": made.detail, "exit_code": int(made.exit_code)}
         state.say(ledger, connection, record.name, "refused", said, one.executor.run.subject)
     return made
 
@@ -195,6 +206,8 @@ class _Tick:
         made = self._result(onward, owed, beaten)
         if is_renewed:
             made = made._replace(why="renewed", detail=_RENEWED, target="", exit_code=Exit.OK, until_ns=None)
+        else:
+            made = beheld.as_shown(made, self._one.escalation, onward.record, self._ledger)
         self._record_end(onward, made)
         return made._replace(notes=(*self._notes, *self._clock.notes))
 
@@ -208,6 +221,7 @@ class _Tick:
             carry=self._place.carry,
             is_stopping=self._place.is_stopping,
             has_witness=self._clock.unwitnessed,
+            is_time_given=self._clock.judged.reading.is_given,
         )
 
     def _beaten(self, onward: Onward, owed: int) -> beat.Beat:
@@ -234,7 +248,7 @@ class _Tick:
             why=onward.why,
             detail=onward.detail,
             heartbeat=beaten,
-            exit_code=worst([*(one.exit_code for one in onward.done), *onward.codes, *([Exit.FAILED] if owed else [])]),
+            exit_code=worst([*(one.exit_code for one in onward.done), *onward.codes, *map(code_of, owed)]),
         )
         if step is None:
             return made
@@ -259,6 +273,9 @@ class _Tick:
                     target=made.target,
                     owed=[one.name for one in made.owed],
                     heartbeat=made.heartbeat.state,
+                    why=made.why,
+                    detail=made.detail,
+                    exit_code=int(made.exit_code),
                     by=self._one.executor.run.subject,
                 )
         except Changed as change:

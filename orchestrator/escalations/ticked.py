@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from orchestrator.adapter import ErrorClass
 from orchestrator.clock import format_time
 from orchestrator.errors import Exit
 from orchestrator.escalations.beat import Beat
-from orchestrator.escalations.kept import Owed
+from orchestrator.escalations.kept import UNCONFIGURED, Owed
 from orchestrator.order import Done, State
 
 RANK = (
@@ -33,6 +34,8 @@ class Acted(NamedTuple):
     @property
     def exit_code(self) -> Exit:
         """What this makes of the tick's exit code; what was held back is owed, which is told for itself."""
+        if self.done.error_class is ErrorClass.CONFIGURATION:
+            return Exit.PACK
         return Exit.OK if self.done.state is State.CANCELLED else self.done.exit_code
 
     def to_json(self) -> dict[str, Any]:
@@ -44,7 +47,7 @@ class Decided(NamedTuple):
     """The decision that an order was done, or not done, under."""
 
     name: str
-    """Of the order: `stage/action`, or `tick/<n>`, `enter/<stage>`."""
+    """Of the order: `stage/action`, or `enter/<stage>`; that the tick itself may be is in the record alone."""
     evaluation_id: str
     digest: str
     """The decision's own: the same for the same packs, state and time, on any machine."""
@@ -86,7 +89,7 @@ class Ticked(NamedTuple):
     done: tuple[Acted, ...] = ()
     """What became of everything that was tried, in order; of a dry run nothing."""
     decisions: tuple[Decided, ...] = ()
-    """What all of that, and its own actions, was decided by, in order; of a dry run nothing."""
+    """What stages were entered by and all of that was done, or not done, by, in order; of a dry run nothing."""
     would: tuple[Would, ...] = ()
     """What would be decided; of a dry run alone."""
     owed: tuple[Owed, ...] = ()
@@ -145,6 +148,11 @@ def _written(ns: int | None) -> str | None:
 def worst(codes: Iterable[Exit]) -> Exit:
     """Return the exit code that several make."""
     return max(codes, key=RANK.index, default=Exit.OK)
+
+
+def code_of(owed: Owed) -> Exit:
+    """Return the exit code of what is owed: what is not configured a person has to mend."""
+    return Exit.PACK if owed.state == UNCONFIGURED else Exit.FAILED
 
 
 def arrivals(done: Done) -> tuple[Mapping[str, Any], ...]:

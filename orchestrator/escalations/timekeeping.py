@@ -18,6 +18,9 @@ SLACK_NS = 60 * SECOND_NS
 """So far clocks may disagree before that is said: what a time server corrects in passing."""
 OPEN = "?"
 """After a start of the machine as it is recorded: no witness has confirmed the clock since."""
+GIVEN = "given"
+"""In the place of a start of the machine: somebody said which time it was, so that time binds no clock."""
+_AFTER_GIVEN = "the last tick went by a time that somebody gave"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -31,7 +34,7 @@ class Reading(NamedTuple):
     boot_ns: int = 0
     """Nanoseconds since the machine started, sleep included where the system counts that."""
     is_given: bool = False
-    """Whether somebody said which time it is: then nothing but the high-water mark speaks for or against it."""
+    """Whether somebody said which time it is: then the high-water mark speaks for or against it, and a witness."""
 
 
 class Mark(NamedTuple):
@@ -40,7 +43,7 @@ class Mark(NamedTuple):
     clock_ns: int = 0
     """Nanoseconds since 1970; 0 where there was none yet."""
     boot: str = ""
-    """The start of the machine in which that was, as `boot_id`; `OPEN` after it."""
+    """The start of the machine in which that was, as `boot_id`; `OPEN` after it. `GIVEN` where the time was."""
     boot_ns: int = 0
     """What the machine's own count was at that time."""
 
@@ -48,6 +51,11 @@ class Mark(NamedTuple):
     def boot_id(self) -> str:
         """What names that start of the machine."""
         return self.boot.removesuffix(OPEN)
+
+    @property
+    def is_given(self) -> bool:
+        """Whether somebody said that it was so late."""
+        return self.boot == GIVEN
 
     @property
     def is_open(self) -> bool:
@@ -72,12 +80,13 @@ class Judged(NamedTuple):
     """Which time it is."""
 
     now_ns: int
-    """The time to go by, nanoseconds since 1970; never before the high-water mark."""
+    """The time to go by, nanoseconds since 1970; never before the high-water mark, unless that was given."""
     trust: Trust
     detail: str = ""
-    """What was seen, for people; "" where the clock is good."""
+    """What was seen, for people; "" where there is nothing to say."""
     is_unseen: bool = False
-    """Whether the machine started anew, or nobody looked for long: a witness is wanted before an outward stage."""
+    """Whether the machine started anew, nobody looked for long, or the time was given: a witness is wanted before an
+    outward stage."""
     why_unseen: str = ""
     """Which of these, for people."""
     reading: Reading = Reading(0)
@@ -110,6 +119,8 @@ def boot_ns() -> int:
 def judge(reading: Reading, mark: Mark, policy: Clock) -> Judged:
     """Return which time it is by what the clocks say, and by what the ledger knows."""
     is_same_boot = _is_same_boot(reading, mark)
+    if mark.is_given and not reading.is_given and reading.wall_ns < mark.clock_ns:
+        return Judged(reading.wall_ns, Trust.GOOD, _said_given(mark), True, _AFTER_GIVEN, reading)
     if mark.clock_ns and reading.wall_ns < mark.clock_ns - SLACK_NS:
         return Judged(mark.clock_ns, Trust.BACK, _said_back(reading, mark), reading=reading)
     now_ns, trust, detail = max(reading.wall_ns, mark.clock_ns), Trust.GOOD, ""
@@ -119,7 +130,9 @@ def judge(reading: Reading, mark: Mark, policy: Clock) -> Judged:
             now_ns, trust, detail = counted_ns, Trust.AHEAD, _said_ahead(reading, counted_ns)
         elif reading.wall_ns < counted_ns - SLACK_NS:
             trust, detail = Trust.BEHIND, _said_behind(reading, counted_ns)
-    why = "" if reading.is_given else _why_unseen(now_ns, mark, policy, is_same_boot=is_same_boot)
+    why = _why_unseen(now_ns, mark, policy, is_same_boot=is_same_boot)
+    if reading.is_given:
+        why = "somebody said which time it is"
     return Judged(now_ns, trust, detail, bool(why), why, reading)
 
 
@@ -166,6 +179,8 @@ def _is_same_boot(reading: Reading, mark: Mark) -> bool:
 def _why_unseen(now_ns: int, mark: Mark, policy: Clock, *, is_same_boot: bool) -> str:
     if not mark.clock_ns:
         return "nothing was ever seen of this clock"
+    if mark.is_given:
+        return _AFTER_GIVEN
     if not is_same_boot:
         return "the machine started anew, or is another one"
     if mark.is_open:
@@ -177,6 +192,10 @@ def _why_unseen(now_ns: int, mark: Mark, policy: Clock, *, is_same_boot: bool) -
 def _said_back(reading: Reading, mark: Mark) -> str:
     back = span((mark.clock_ns - reading.wall_ns) // SECOND_NS)
     return f"the clock says {told(reading.wall_ns)}, {back} before {told(mark.clock_ns)}, which it was already"
+
+
+def _said_given(mark: Mark) -> str:
+    return f"a tick went by {told(mark.clock_ns)}, as somebody said; that binds no clock, so the clock is gone by"
 
 
 def _said_ahead(reading: Reading, counted_ns: int) -> str:

@@ -13,10 +13,12 @@ from orchestrator.clock import SECOND_NS
 from orchestrator.errors import UsageError
 from orchestrator.escalations import seal
 from orchestrator.escalations.advance import due_ns
-from orchestrator.escalations.foresight import Moment, foreseen
+from orchestrator.escalations.deeds import WEBHOOK
+from orchestrator.escalations.foresight import MISSING, Moment, foreseen
 from orchestrator.escalations.kept import owed_in, standing_of
 from orchestrator.escalations.model import Escalation
-from orchestrator.escalations.opened import Opened, opened
+from orchestrator.escalations.needs import Needs
+from orchestrator.escalations.opened import LATEST_NS, Opened, opened
 from orchestrator.escalations.simulate import Entry, Scenario, Simulation, Window, simulate
 from orchestrator.escalations.ticked import Would
 from orchestrator.escalations.timetable import Gaps, Rhythm
@@ -65,6 +67,8 @@ class Timeline(NamedTuple):
     would: Mapping[str, tuple[Would, ...]]
     """What the packs would decide, by the stage: of entering it, then of what it does."""
     notes: tuple[str, ...] = ()
+    subject: str = ""
+    """On whose behalf the packs were asked."""
 
 
 def timelines(asked: Asked, settings: Settings, name: str | None = None) -> list[Timeline]:
@@ -128,7 +132,10 @@ def _timeline(one: Opened, asked: Asked, settings: Settings, ledger: Ledger | No
         escalation.stages[at.place].name: tuple(foreseen(one.executor, settings, root, escalation, at))
         for at in _moments(escalation, found)
     }
-    return Timeline(escalation, found, would, one.notes)
+    notes = list(one.notes)
+    if escalation.heartbeat and (lacks := Needs(settings).lacking(WEBHOOK, escalation.heartbeat)):
+        notes.append(f"heartbeat: {MISSING}: {'; '.join(lacks)}")
+    return Timeline(escalation, found, would, tuple(notes), one.executor.run.subject)
 
 
 def _from_now(one: Opened, asked: Asked, scenario: Scenario, ledger: Ledger | None) -> Scenario:
@@ -214,14 +221,21 @@ def _length(text: str, option: str) -> int:
 
 def _time(text: str, option: str) -> int:
     try:
-        return clock.parse_time(text)
+        return _bounded(clock.parse_time(text), text, option)
     except ValueError as error:
         raise UsageError(f"{option}: {error}") from error
 
 
+def _bounded(ns: int, text: str, option: str) -> int:
+    if not 0 < ns < LATEST_NS:
+        seen = f"{option} is {shown(text)}; expected a time after 1970 and before {clock.format_time(LATEST_NS)[:4]}"
+        raise UsageError(seen, advice=f"{option} 2026-11-21T05:00:00Z")
+    return ns
+
+
 def _moment(text: str, start_ns: int, option: str) -> int:
     """Return a time, or one so long after the start."""
-    return _time(text, option) if "T" in text else start_ns + _length(text, option) * SECOND_NS
+    return _time(text, option) if "T" in text else _bounded(start_ns + _length(text, option) * SECOND_NS, text, option)
 
 
 def _share(text: str | None, option: str) -> float:

@@ -30,7 +30,9 @@ class Watchful:
     def boot(self) -> str:
         """This start of the machine as it is recorded; marked where a witness has still to confirm the clock."""
         reading = self.judged.reading
-        if reading.is_given or not reading.boot_id:
+        if reading.is_given:
+            return timekeeping.GIVEN
+        if not reading.boot_id:
             return ""
         is_open = self.judged.is_unseen and self._policy.is_witnessed
         return reading.boot_id + (timekeeping.OPEN if is_open else "")
@@ -38,11 +40,13 @@ class Watchful:
     @property
     def boot_ns(self) -> int:
         """What the machine counted; 0 where `boot` is ""."""
-        return self.judged.reading.boot_ns if self.boot else 0
+        reading = self.judged.reading
+        return reading.boot_ns if self.boot and not reading.is_given else 0
 
     def confirm(self) -> None:
         """Ask a witness whether the wall clock is right where something speaks against it."""
         if not self.is_doubtful:
+            self.notes.extend(filter(None, [self.judged.detail]))
             return
         heard = self._testimony() if self._policy.is_witnessed else ""
         reading = self.judged.reading

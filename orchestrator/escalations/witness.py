@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 from orchestrator import clock, keys
 from orchestrator.clock import SECOND_NS
 from orchestrator.errors import DecisionError, UsageError
-from orchestrator.escalations import timekeeping
+from orchestrator.escalations import plainfile, timekeeping
 from orchestrator.escalations.model import Clock
+from orchestrator.escalations.reach import host_of
 from orchestrator.escalations.renewing import id_given
 from orchestrator.escalations.timekeeping import Reading
 from orchestrator.names import shown
@@ -89,6 +90,23 @@ def heard(policy: Clock, about: About, time_file: Path | None = None) -> Testimo
     if time_file is not None:
         return of_file(_read(time_file), policy, about)
     return of_servers(policy.sources)
+
+
+def must_be_token(time_file: Path) -> None:
+    """Look whether a file holds a time at all, before anything rests on it; who signed it is looked at when it counts.
+
+    Raises:
+        UsageError: it cannot be read, or is no time file.
+    """
+    try:
+        header, _ = _parts(_read(time_file))
+    except WitnessError as error:
+        raise UsageError(f"{shown(str(time_file))}: {error}", advice=error.advice) from None
+    if header != HEADER:
+        raise UsageError(
+            f"{shown(str(time_file))} is another kind of token; expected the header {json.dumps(HEADER)}",
+            advice="`orch code time` writes one; see `clock` in docs/tick.md",
+        )
 
 
 def of_servers(urls: Sequence[str], patience_s: float = PATIENCE_S) -> Testimony:
@@ -183,8 +201,9 @@ def time_file(
 
 def _ask(url: str, patience_s: float, answers: "queue.SimpleQueue[Testimony | str]") -> None:
     """Put what a server says into the queue: its time, or why there is none."""
-    host = urlsplit(url).hostname or url
+    host = url
     try:
+        host = host_of(url) or url
         answers.put(_date_of(url, host, patience_s))
     except Exception as error:  # noqa: BLE001  # whatever is wrong with one, the others are heard
         answers.put(f"{host}: {str(error) or type(error).__name__}")
@@ -243,8 +262,7 @@ def _is_signed(token: str, key: str) -> bool:
 
 def _read(file: Path) -> str:
     try:
-        with file.open("rb") as opened:
-            data = opened.read(_MOST_BYTES + 1)
+        data = plainfile.read(file, _MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"the time file {shown(str(file))} cannot be read: {reason}") from error

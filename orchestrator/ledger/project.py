@@ -14,6 +14,7 @@ TABLES = (
     "erasures", "organizations", "repositories", "policies", "policy_packs", "runs", "requests", "votes", "artifacts",
     "evidence", "obligations", "budgets", "budget_alerts", "reservations", "reservation_counters", "actions", "phases",
     "escalations", "escalation_orders", "escalation_plans", "renewal_codes", "renewal_attempts",
+    "renewal_counters",
 )  # fmt: skip
 """Every projection, in the order they are emptied and made again."""
 

@@ -22,14 +22,16 @@ ON CONFLICT (name) DO UPDATE SET cycle = excluded.cycle, run_id = excluded.run_i
   is_triggered = 0, updated_at = excluded.updated_at,
   counter = CASE WHEN excluded.counter > escalations.counter THEN excluded.counter ELSE escalations.counter END"""
 _DEADLINE = "UPDATE escalations SET deadline = ?, is_triggered = ?, updated_at = ? WHERE name = ?"
+_MARK = "UPDATE escalations SET clock = ? WHERE name = ? AND boot = 'given' AND clock > ?"
 _ARMED = "UPDATE escalations SET is_armed = 1, deadline = ?, updated_at = ? WHERE name = ?"
 _DISARMED = "UPDATE escalations SET is_armed = 0, updated_at = ? WHERE name = ?"
 _TICKING = "UPDATE escalations SET ticker = ?, tick = ?, updated_at = ? WHERE name = ?"
 _STAGE = "UPDATE escalations SET stage = ?, stage_at = ?, updated_at = ? WHERE name = ?"
 _TICKED = """
 UPDATE escalations SET ticker = '', ticked_at = ?, updated_at = ?,
-  boot = CASE WHEN ? >= clock THEN ? ELSE boot END, boot_at = CASE WHEN ? >= clock THEN ? ELSE boot_at END,
-  clock = CASE WHEN ? >= clock THEN ? ELSE clock END
+  boot = CASE WHEN ? >= clock OR boot = 'given' THEN ? ELSE boot END,
+  boot_at = CASE WHEN ? >= clock OR boot = 'given' THEN ? ELSE boot_at END,
+  clock = CASE WHEN ? >= clock OR boot = 'given' THEN ? ELSE clock END
 WHERE name = ?"""
 _ORDER = "INSERT INTO escalation_orders (run_id, name, stage, position, body) VALUES (?, ?, ?, ?, ?)"
 _PLAN = "INSERT INTO escalation_plans (run_id, stage, plan_run_id) VALUES (?, ?, ?)"
@@ -43,6 +45,9 @@ INSERT INTO renewal_attempts (escalation, source, failures, last_at, locked_unti
 ON CONFLICT (escalation, source) DO UPDATE SET failures = renewal_attempts.failures + excluded.failures,
   last_at = excluded.last_at"""
 _WRONG = "UPDATE renewal_attempts SET failures = ?, locked_until = ? WHERE escalation = ? AND source = ?"
+_COUNTED = """
+INSERT INTO renewal_counters (escalation, key, counter) VALUES (?, ?, ?)
+ON CONFLICT (escalation, key) DO UPDATE SET counter = excluded.counter"""
 _RIGHT = "UPDATE renewal_attempts SET failures = 0, locked_until = 0 WHERE escalation = ? AND source = ?"
 
 
@@ -64,8 +69,10 @@ def _clock(kind: str, name: str, at: int, payload: Mapping[str, Any]) -> Iterato
     match kind:
         case "deadline":
             yield _DEADLINE, (_ns(payload["deadline"]), int(bool(payload["is_triggered"])), at, name)
+            yield from _followed(name, payload)
         case "armed":
             yield _ARMED, (_ns(payload["deadline"]), at, name)
+            yield from _followed(name, payload)
         case "disarmed":
             yield _DISARMED, (at, name)
         case "ticking":
@@ -73,6 +80,12 @@ def _clock(kind: str, name: str, at: int, payload: Mapping[str, Any]) -> Iterato
         case "ticked":
             now, boot, boot_at = _ns(payload["now"]), payload["boot"], payload["boot_us"] * _MICROSECOND_NS
             yield _TICKED, (now, at, now, boot, now, boot_at, now, now, name)
+
+
+def _followed(name: str, payload: Mapping[str, Any]) -> Iterator[Statement]:
+    """Yield what brings a mark that somebody gave back to the time by which something was done since."""
+    if now := _ns(payload.get("at") or ""):
+        yield _MARK, (now, name, now)
 
 
 def _renewal(kind: str, name: str, at: int, payload: Mapping[str, Any]) -> Iterator[Statement]:
@@ -92,8 +105,11 @@ def _began(name: str, at: int, payload: Mapping[str, Any]) -> Iterator[Statement
     said = (payload["cycle"], payload["run_id"], payload["mode"], int(bool(payload["is_armed"])), payload["stage"])
     when = (_ns(payload["at"]), _ns(payload["deadline"]))
     yield _BEGAN, (name, *said, *when, payload.get("counter") or 0, at)
+    yield from _followed(name, payload)
     if payload.get("code_id") and not payload.get("is_main"):
         yield _USED, (_ns(payload["at"]), payload["code_id"], name)
+    if payload.get("key"):
+        yield _COUNTED, (name, payload["key"], payload["counter"])
     if payload.get("source"):
         yield _RIGHT, (name, payload["source"])
 

@@ -111,7 +111,7 @@ def open_sqlite(folder: Path, mask: Mask, *, must_exist: bool = False, is_defaul
     is_new = not file.exists()
     if is_new and must_exist:
         where = "" if is_default else f" in {str(folder)!r}"
-        advice = "orch evaluate makes one; or name another with ORCH_LEDGER"
+        advice = "what records makes one, such as orch evaluate or orch set-deadline; or name another with ORCH_LEDGER"
         raise LedgerError(f"there is no ledger yet{where}", advice=advice)
     if is_new:
         _prepare(folder)

@@ -68,7 +68,7 @@ def _refused(event: Event, payload: dict[str, Any]) -> Happening:
 
 
 def _codes(event: Event, payload: dict[str, Any]) -> Happening:
-    count = len(mappings(payload.get("codes")))
+    count = max(len(mappings(payload.get("codes"))) - 1, 0)  # one row more than codes always, so that it tells nothing
     return Happening("CODES", "plain", who(event), (counted(count, "code"), "older ones count no longer"))
 
 

@@ -30,6 +30,9 @@ def write_end(drill: Drill, out: TextIO) -> None:
     if drill.refused is not None:
         out.write(terminal(f"{drill.name}: no drill, {drill.refused.state}: {_flat(drill.refused.detail)}") + "\n")
     else:
+        out.writelines(
+            terminal(f"{would.name}: entering it would be {_word(would)}") + "\n" for would in drill.entering
+        )
         arrived = sum(one.acted.done.state is State.DELIVERED for one in drill.drilled)
         of = f"{arrived:,} of {counted(len(drill.drilled), 'message')} arrived"
         out.write(

@@ -23,6 +23,7 @@ _REASONS = {
     "invalid_request": "invalid request",
 }
 _MOST_DETAILS = 3
+_OF_THE_CLOCK = frozenset({"tick", "enter_stage"})
 _DAY = 10
 
 
@@ -88,6 +89,7 @@ def _why(context: dict[str, Any]) -> Iterator[str]:
         yield f"{verb}{_text(one.get('rule'))}{marks}" + (f": {message}" if message and not verb else "")
     if len(shown) > _MOST_DETAILS:
         yield f"and {len(shown) - _MOST_DETAILS} more"
+    yield from _by_the_clock(context)
     if owed := ", ".join(_owed(context)):
         yield owed
 
@@ -102,6 +104,14 @@ def _objects_still(finding: dict[str, Any], unmet: set[str]) -> bool:
 def _gravity(finding: dict[str, Any]) -> tuple[bool, bool, bool]:
     is_mild = finding.get("mode") == "warn"
     return finding.get("level") == "advisory", is_mild, finding.get("effect") != "deny"
+
+
+def _by_the_clock(context: dict[str, Any]) -> Iterator[str]:
+    """Yield which stage the clock says, where an escalation asked."""
+    for one in _objects(context.get("obligations")):
+        said = _object(one.get("properties"))
+        if one.get("type") == "stage" and "why" in said and _text(said.get("stage")):
+            yield f"the clock says: stage {_text(said.get('stage'))}"
 
 
 def _owed(context: dict[str, Any]) -> Iterator[str]:
@@ -169,7 +179,11 @@ def _evidence(event: Event, payload: dict[str, Any]) -> Happening:
 def _obligation(event: Event, payload: dict[str, Any]) -> Happening:
     state = str(event.fields["type"]).rpartition(".")[2]
     tone = {"met": "good", "failed": "bad", "expired": "bad"}.get(state, "wait")
-    phase = _text(payload.get("phase"))
+    phase, action = _text(payload.get("phase")), _text(event.fields.get("action"))
+    if payload.get("type") == "stage" and action in _OF_THE_CLOCK:
+        permits = "permits" if state == "met" else "does not permit"
+        what = (f"the clock of {_subject(event) or 'an escalation'} {permits} {action}", "")
+        return Happening(state.upper()[:9], tone, _who(event), what)
     return Happening(state.upper()[:9], tone, _who(event), (_text(payload.get("obligation")), phase, _subject(event)))
 
 

@@ -14,6 +14,7 @@ from orchestrator.escalations.timekeeping import span
 from orchestrator.escalations.timeline import Timeline
 from orchestrator.names import shown
 from orchestrator.show.escape import json_text
+from orchestrator.show.simulation_gates import ending, stops
 from orchestrator.show.simulation_scale import clock_text, distance, subtitle
 from orchestrator.show.simulation_svg import HELD, svg, title
 from orchestrator.show.simulation_terminal import STYLES, drawing, plain
@@ -87,7 +88,7 @@ def write_svg(timelines: Sequence[Timeline], file: Path) -> None:
         raise UsageError(f"a picture shows one escalation, and the packs have {names}", advice="name one of them")
     one = timelines[0]
     try:
-        file.write_text(svg(one.escalation, one.found), encoding="utf-8")
+        file.write_text(svg(one.escalation, one.found, one.would), encoding="utf-8")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"cannot write {shown(str(file))}: {reason}", advice="--svg FILE") from error
@@ -121,6 +122,8 @@ def to_json(one: Timeline) -> dict[str, Any]:
         "sent": [_sent_json(each) for each in found.sent],
         "stages": [_stage_json(one, stage) for stage in escalation.stages],
         "stage": found.stage,
+        "stopped": {name: stop.said for name, stop in stops(escalation, one.would).items()},
+        "asked_as": one.subject,
         "why": found.why.value,
         "refused_renewals": found.refused,
         "notes": list(one.notes),
@@ -173,7 +176,8 @@ def _write(console: Any, one: Timeline, where: Page) -> None:  # noqa: ANN401  #
     console.print()
     for line in drawing(escalation, found, width=where.width, is_ascii=where.is_ascii):
         console.print(line, no_wrap=True, overflow="crop")
-    console.print(_table(one, where))
+    if not _is_over(one):
+        console.print(_table(one, where))
     for said in (*_ends(one), *one.notes):
         console.print(Text(plain(said, is_ascii=where.is_ascii)))
 
@@ -206,13 +210,13 @@ def _cell(lines: Sequence[tuple[str, str]], where: Page) -> "Text":
 def _entered(one: Timeline, stage: Stage) -> Iterator[tuple[str, str]]:
     """Yield when a stage is entered, how late and why; of many times the worst."""
     entries = [each for each in one.found.entries if each.stage == stage.name]
+    begins, place = one.found.scenario.standing, one.escalation.place_of(stage.name)
+    if not entries and begins is not None and place <= begins.stage and len(one.found.turns) == 1:
+        yield ("it stands here" if place == begins.stage else "passed already"), "dim"
+        return
     if not entries:
         deadline = one.found.turns[-1].deadline_ns
-        due = (
-            ""
-            if deadline is None
-            else f", due {clock_text(due_ns(one.escalation, one.escalation.place_of(stage.name), deadline))}"
-        )
+        due = "" if deadline is None else f", due {clock_text(due_ns(one.escalation, place, deadline))}"
         yield f"not entered{due}", "dim"
         return
     worst = max(entries, key=lambda each: each.late_s)
@@ -240,7 +244,11 @@ def _does(one: Timeline, stage: Stage) -> Iterator[tuple[str, str]]:
         lost, most = sum(each.at_ns is None for each in sent), max((each.attempts for each in sent), default=0)
         if lost:
             yield f"  {lost:,} of {len(sent):,} never arrived", "bold red"
-        if most > 1:
+        late = [each for each in sent if each.at_ns is not None and each.at_ns > each.first_ns]
+        if late and len(one.found.turns) == 1:
+            last = max(each.at_ns or 0 for each in late)
+            yield f"  arrived {clock_text(last)}, {counted(most, 'attempt')}", "yellow"
+        elif most > 1:
             yield f"  up to {most:,} attempts", "yellow"
     if not deeds_of(stage):
         yield "nothing", "dim"
@@ -272,9 +280,21 @@ def _says(would: Sequence[Would]) -> Iterator[tuple[str, str]]:
 def _ends(one: Timeline) -> Iterator[str]:
     """Yield where it stands in the end, and what did not arrive."""
     found = one.found
-    yield f"In the end it stands at {found.stage}."
+    if _is_over(one):
+        yield f"It stands at {found.stage}, the last stage, and nothing is owed: there is nothing to come."
+    else:
+        yield ending(one.escalation, found, one.would)
+    if one.subject:
+        yield f"The packs were asked for {one.subject}; whoever ticks is named with --subject or ORCH_SUBJECT."
     if found.refused:
         yield f"{counted(found.refused, 'renewal')} refused: a fuse takes none."
     lost = len(found.undelivered)
     if lost:
         yield f"{counted(lost, 'recipient')} not reached when the cycle or the simulation ended."
+
+
+def _is_over(one: Timeline) -> bool:
+    """Return whether it begins at the last stage, with nothing that is still to be done."""
+    begins = one.found.scenario.standing
+    is_last = begins is not None and begins.stage == len(one.escalation.stages) - 1
+    return is_last and not one.found.sent and len(one.found.turns) == 1

@@ -73,7 +73,8 @@ def shown_time(found: Simulation) -> tuple[int, int]:
         return start, end
     if len(found.turns) > 1:
         moments += [one.at_ns for one in found.turns]
-    pad = max(int((max(moments) - min(moments)) * _PAD), _LEAST_NS)
+    length = max(moments) - min(moments)
+    pad = max(int(length * _PAD), SECOND_NS) if length else _LEAST_NS
     return max(start, min(moments) - pad), min(end, max(moments) + pad)
 
 

@@ -1,13 +1,15 @@
 """A simulated escalation as an SVG picture: a row for each stage, time from left to right. What it says is escaped."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from orchestrator.clock import SECOND_NS
 from orchestrator.escalations.model import Escalation, Stage
-from orchestrator.escalations.simulate import Held, Sent, Simulation
+from orchestrator.escalations.simulate import PLAN, Held, Sent, Simulation
+from orchestrator.escalations.ticked import Would
 from orchestrator.escalations.timekeeping import span
 from orchestrator.show.escape import xml
+from orchestrator.show.simulation_gates import ending, marks, stops
 from orchestrator.show.simulation_scale import (
     Band,
     Scale,
@@ -18,12 +20,14 @@ from orchestrator.show.simulation_scale import (
     shown_time,
     subtitle,
 )
+from orchestrator.show.simulation_style import PATTERN, STYLE, cut
 from orchestrator.words import counted
 
-_WIDTH, _LEFT, _RIGHT, _EDGE = 1140, 186, 248, 24
+_WIDTH, _LEFT, _RIGHT, _EDGE = 1160, 190, 264, 24
 _HEAD, _AXIS, _ROW, _BAND, _LANE, _FOOT = 74, 30, 46, 18, 34, 68
-_MOST_MARKS, _MOST_LETTERS, _MOST_LINES, _ROOM = 9, 24, 40, 44
+_MOST_MARKS, _MOST_LINES, _ROOM = 9, 40, 44
 _DOT, _SMALL, _CLOSE = 5, 3.2, 11
+_NAME_WIDTH, _TOLD_WIDTH, _SMALL_SIZE = 152, 290, 0.7
 _MESSAGE = "send_message"
 HELD = {
     Held.NOTHING: "",
@@ -33,26 +37,6 @@ HELD = {
     Held.NOTICE: "a notice had not arrived",
 }
 """Why a stage was entered late, for people."""
-_STYLE = """
-svg{--paper:#fff;--ink:#1c2530;--soft:#5d6b7a;--line:#dfe4ea;--stripe:#f6f8fa;--idle:#a9b4c0;--operator:#3a7bd5;
---custodians:#e08a1e;--public:#c9356b;--deadline:#b3261e;--good:#2e7d4f;--bad:#d43f3a;background:var(--paper)}
-@media (prefers-color-scheme:dark){svg{--paper:#12171d;--ink:#e6ebf1;--soft:#94a2b3;--line:#2b3440;--stripe:#181f27;
---idle:#556373;--operator:#5b9cf2;--custodians:#f0a646;--public:#ee5f92;--deadline:#ff7b72;--good:#5fc48a;--bad:#ff6b66}}
-text{font:12px ui-sans-serif,system-ui,"Segoe UI",Helvetica,Arial,sans-serif;fill:var(--ink)}
-.soft{fill:var(--soft)}.small{font-size:11px}.name{font-size:13px;font-weight:600}.title{font-size:18px;font-weight:650}
-.paper{fill:var(--paper)}.stripe{fill:var(--stripe)}.grid{stroke:var(--line)}.axis{stroke:var(--soft)}
-.deadline{stroke:var(--deadline);stroke-width:1.5}.deadline-word{fill:var(--deadline);font-weight:600}
-.idle{fill:var(--idle)}.operator{fill:var(--operator)}.custodians{fill:var(--custodians)}.public{fill:var(--public)}
-.due{stroke:var(--ink);stroke-width:1.5}.late{stroke:var(--soft);stroke-dasharray:2 2}
-.sent{fill:var(--paper);stroke:var(--ink);stroke-width:1.8}.lost{stroke:var(--bad);stroke-width:2;fill:none}
-.tick{stroke:var(--soft)}.missed{stroke:var(--bad);stroke-width:1.4;fill:none}.bad{fill:var(--bad)}
-.renewal{stroke:var(--good);stroke-opacity:.45}.renewed{fill:var(--good)}
-.down{fill:url(#down)}.weave{stroke:var(--soft);stroke-opacity:.35}
-"""
-_PATTERN = (
-    '<defs><pattern id="down" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
-    '<line class="weave" x1="0" y1="0" x2="0" y2="7" stroke-width="3"/></pattern></defs>'
-)
 
 
 class _Sheet(NamedTuple):
@@ -63,6 +47,8 @@ class _Sheet(NamedTuple):
     scale: Scale
     is_single: bool
     """Whether there is one cycle, whose deadline all is told by."""
+    would: Mapping[str, Sequence[Would]] = {}
+    """What the packs say to each stage."""
 
     @property
     def top(self) -> int:
@@ -84,18 +70,21 @@ class _Sheet(NamedTuple):
         return self.top + _ROW * self.escalation.place_of(stage) + _ROW // 2
 
 
-def svg(escalation: Escalation, found: Simulation) -> str:
-    """Return the picture: it has a title and a description, and is readable on light and on dark ground."""
+def svg(escalation: Escalation, found: Simulation, would: Mapping[str, Sequence[Would]] | None = None) -> str:
+    """Return the picture: it has a title and a description, and is readable on light and on dark ground.
+
+    `would` is what the packs say: what they keep it from is hatched.
+    """
     since, until = shown_time(found)
     scale = Scale(since, until, _LEFT, _WIDTH - _LEFT - _RIGHT)
-    sheet = _Sheet(escalation, found, scale, is_single=len(found.turns) == 1)
+    sheet = _Sheet(escalation, found, scale, is_single=len(found.turns) == 1, would=would or {})
     size = f'viewBox="0 0 {_WIDTH} {sheet.height}" width="{_WIDTH}" height="{sheet.height}"'
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-labelledby="title about">',
         f'<title id="title">{xml(title(escalation))}</title>',
-        f'<desc id="about">{xml(described(escalation, found))}</desc>',
-        f"<style>{_STYLE}</style>",
-        _PATTERN,
+        f'<desc id="about">{xml(described(escalation, found, sheet.would))}</desc>',
+        f"<style>{STYLE}</style>",
+        PATTERN,
         f'<rect class="paper" width="{_WIDTH}" height="{sheet.height}"/>',
         *_header(sheet),
         *_rows(sheet),
@@ -117,7 +106,7 @@ def title(escalation: Escalation) -> str:
     return f"{escalation.name} {escalation.version}: what its ticks would do"
 
 
-def described(escalation: Escalation, found: Simulation) -> str:
+def described(escalation: Escalation, found: Simulation, would: Mapping[str, Sequence[Would]] | None = None) -> str:
     """Return the whole of it in words."""
     ticks = counted(len(found.timetable.ticks), "tick")
     said = [f"Simulated from {clock_text(found.scenario.start_ns)} to {clock_text(found.scenario.end_ns)} UTC"]
@@ -125,7 +114,7 @@ def described(escalation: Escalation, found: Simulation) -> str:
     for one in found.entries[: len(escalation.stages)]:
         late = f", {span(one.late_s)} late" if one.late_s else ""
         said.append(f"{one.stage} is entered {distance(one)} from the deadline{late}.")
-    said.append(f"In the end it stands at {found.stage}.")
+    said.append(ending(escalation, found, would or {}))
     return " ".join(said)
 
 
@@ -139,10 +128,11 @@ def _rows(sheet: _Sheet) -> Iterator[str]:
         y = sheet.top + _ROW * place
         if place % 2 == 0:
             yield f'<rect class="stripe" x="0" y="{y}" width="{_WIDTH}" height="{_ROW}"/>'
-        yield _text(_EDGE, y + 20, _cut(stage.name), "name")
-        yield _text(_EDGE, y + 36, _about(sheet.escalation, stage), "soft small")
+        yield _text(_EDGE, y + 20, cut(stage.name, _NAME_WIDTH), "name")
+        yield _text(_EDGE, y + 36, cut(_about(sheet.escalation, stage), _NAME_WIDTH / _SMALL_SIZE), "soft small")
         for line, (said, style) in enumerate(_told(sheet, stage)):
-            yield _text(_WIDTH - _RIGHT + 16, y + 20 + 16 * line, said, style)
+            room = _TOLD_WIDTH / _SMALL_SIZE if "small" in style else _TOLD_WIDTH
+            yield _text(_WIDTH - _RIGHT + 16, y + 20 + 16 * line, cut(said, room), style)
 
 
 def _about(escalation: Escalation, stage: Stage) -> str:
@@ -155,13 +145,18 @@ def _about(escalation: Escalation, stage: Stage) -> str:
 def _told(sheet: _Sheet, stage: Stage) -> Sequence[tuple[str, str]]:
     """Return what stands at the end of a stage's row: text and class."""
     entries = [one for one in sheet.found.entries if one.stage == stage.name]
+    objection = marks(sheet.escalation, sheet.would).get(stage.name)
+    if objection is not None:
+        due = "not by the packs" if stage.name in stops(sheet.escalation, sheet.would) else "entered, but"
+        return [(due, "bad"), (objection, "small bad")]
     if not entries:
         return [] if stage.at_s is None else [("not entered", "soft")]
     worst = max(entries, key=lambda one: one.late_s)
     style = "small bad" if any(one.missing for one in entries) else "small soft"
     late = f"{span(worst.late_s)} late" if worst.late_s else "on time"
     if len(entries) > 1:
-        return [(f"entered {len(entries):,} times", ""), (f"at worst {late}", style)]
+        each = f"at worst {late}" if worst.late_s else "each time on time"
+        return [(f"entered {len(entries):,} times", ""), (each, style)]
     why = "without its notice" if worst.missing else HELD[worst.held]
     at = distance(worst)
     return [
@@ -184,12 +179,14 @@ def _axis(sheet: _Sheet) -> Iterator[str]:
     deadline = sheet.found.turns[0].deadline_ns
     origin = deadline if sheet.is_single and deadline is not None else 0
     deadlines = [one.deadline_ns for one in sheet.found.turns if one.deadline_ns is not None]
-    before = ""
+    before, above = "", ""
     for moment in scale.marks(origin, _MOST_MARKS):
         x = f"{scale.x(moment):.1f}"
         yield f'<line class="grid" x1="{x}" y1="{top}" x2="{x}" y2="{bottom}"/>'
-        if origin and moment != deadline:
-            yield _text(x, top - 9, relative((moment - origin) // SECOND_NS), "soft small", "middle")
+        said = relative((moment - origin) // SECOND_NS) if origin and moment != deadline else ""
+        if said and said != above:  # far away, minutes are not told
+            yield _text(x, top - 9, said, "soft small", "middle")
+        above = said
         day, _, time = clock_text(moment).partition(" ")
         yield _text(x, bottom + 16, time if origin or time != "00:00" else day, "small", "middle")
         if origin and day != before:
@@ -215,6 +212,7 @@ def _breaks(sheet: _Sheet, bottom: int) -> Iterator[str]:
 
 def _bands(sheet: _Sheet) -> Iterator[str]:
     scale, first = sheet.scale, sheet.escalation.stages[0].name
+    stopped = stops(sheet.escalation, sheet.would)
     for band in _joined(bands(sheet.escalation, sheet.found), scale):
         stage = sheet.escalation.stages[sheet.escalation.place_of(band.stage)]
         left, right = scale.x(band.from_ns), scale.x(band.to_ns)
@@ -223,7 +221,11 @@ def _bands(sheet: _Sheet) -> Iterator[str]:
         about = f"{band.stage}: {clock_text(band.from_ns)} to {clock_text(band.to_ns)} UTC"
         size = f'width="{width:.1f}" height="{_BAND}" rx="{min(3, width / 2):.1f}"'
         place = f'x="{left:.1f}" y="{sheet.middle(band.stage) - _BAND // 2}"'
+        kept = stopped.get(band.stage)
+        about += f"; {kept.said}" if kept else ""
         yield f'<rect class="{style}" {place} {size}><title>{xml(about)}</title></rect>'
+        if kept:
+            yield f'<rect class="stopped" {place} {size}><title>{xml(about)}</title></rect>'
 
 
 def _joined(found: Iterator[Band], scale: Scale) -> Iterator[Band]:
@@ -298,14 +300,16 @@ def _sent(sheet: _Sheet) -> Iterator[str]:
         size = _DOT if sheet.is_single else _SMALL
         yield _mark(x, y, many, size, "lost" if is_lost else "mail" if is_mail else "action")
         if len(many) > 1 and sheet.is_single:
-            yield _text(f"{x + _DOT + 4:.1f}", y - 12, f"\N{MULTIPLICATION SIGN}{len(many)}", "small")
+            said, is_near = f"\N{MULTIPLICATION SIGN}{len(many)}", x > _WIDTH - _RIGHT - _CLOSE * 3
+            left = x - _DOT - 4 if is_near else x + _DOT + 4  # what stands at the end of the row is not written over
+            yield _text(f"{left:.1f}", y - 12, said, "small", "end" if is_near else "start")
 
 
 def _mark(x: float, y: int, many: Sequence[Sent], size: float, kind: str) -> str:
     one = many[0]
-    about = f"{one.stage}/{one.deed}, {counted(len(many), 'recipient')}: "
+    about = f"{_deeds(many)}: "
     about += "never arrived" if one.at_ns is None else f"{clock_text(one.at_ns)} UTC"
-    about += f", {counted(one.attempts, 'attempt')}"
+    about += f", {counted(max(each.attempts for each in many), 'attempt')}"
     said = f"<title>{xml(about)}</title>"
     if kind == "lost":
         half, whole = f"{size - 1:.1f}", f"{2 * size - 2:.1f}"
@@ -315,6 +319,15 @@ def _mark(x: float, y: int, many: Sequence[Sent], size: float, kind: str) -> str
         return f'<circle class="sent" cx="{x:.1f}" cy="{y}" r="{size}">{said}</circle>'
     half = f"{size + 1:.1f}"
     return f'<path class="sent" d="M{x:.1f} {y}m0 -{half}l{half} {half}l-{half} {half}l-{half} -{half}z">{said}</path>'
+
+
+def _deeds(many: Sequence[Sent]) -> str:
+    """Return what a mark stands for, each deed with its recipients where it has some."""
+    targets: dict[str, int] = {}
+    for one in many:
+        name = f"the plan of {one.stage}" if one.deed == PLAN else f"{one.stage}/{one.deed}"
+        targets[name] = targets.get(name, 0) + bool(one.target)
+    return "; ".join(name + (f", {counted(count, 'recipient')}" if count else "") for name, count in targets.items())
 
 
 def _legend(sheet: _Sheet) -> Iterator[str]:
@@ -327,13 +340,22 @@ def _legend(sheet: _Sheet) -> Iterator[str]:
 
 
 def _signs(sheet: _Sheet) -> Iterator[tuple[str, str]]:
-    audiences = dict.fromkeys(stage.audience.value for stage in sheet.escalation.stages[1:])
-    for style, said in [("idle", "nobody hears"), *((one, one) for one in audiences)]:
+    drawn = {band.stage for band in _joined(bands(sheet.escalation, sheet.found), sheet.scale)}
+    first, *others = sheet.escalation.stages
+    audiences = dict.fromkeys(stage.audience.value for stage in others if stage.name in drawn)
+    idle = [("idle", "nobody hears")] if first.name in drawn else []
+    for style, said in [*idle, *((one, one) for one in audiences)]:
         yield f'<rect class="{style}" x="0" y="-6" width="16" height="12" rx="3"/>', said
-    if sheet.is_single:
+    if drawn & stops(sheet.escalation, sheet.would).keys():
+        box = 'x="0" y="-6" width="16" height="12" rx="3"'
+        yield f'<rect class="public" {box}/><rect class="stopped" {box}/>', "kept back by the packs"
+    if sheet.is_single and sheet.found.entries:
         yield '<line class="due" x1="8" y1="-8" x2="8" y2="8"/>', "due"
-    yield f'<circle class="sent" cx="8" cy="0" r="{_DOT}"/>', "notice arrives"
-    yield '<path class="sent" d="M8 -6l6 6l-6 6l-6 -6z"/>', "action"
+    sorts = {_is_message(sheet.escalation, one) for one in sheet.found.sent}
+    if True in sorts:
+        yield f'<circle class="sent" cx="8" cy="0" r="{_DOT}"/>', "notice arrives"
+    if False in sorts:
+        yield '<path class="sent" d="M8 -6l6 6l-6 6l-6 -6z"/>', "action"
     if any(one.at_ns is None for one in sheet.found.sent):
         yield '<path class="lost" d="M4 -4l8 8m0 -8l-8 8"/>', "never arrives"
     yield '<path class="tick" d="M4 5v-9m4 9v-9m4 9v-9"/>', "tick"
@@ -350,5 +372,6 @@ def _text(x: float | str, y: float, said: str, style: str, anchor: str = "start"
     return f'<text class="{style}" x="{x}" y="{y}"{where}>{xml(said)}</text>'
 
 
-def _cut(said: str) -> str:
-    return said if len(said) <= _MOST_LETTERS else said[: _MOST_LETTERS - 1] + "\N{HORIZONTAL ELLIPSIS}"
+def _is_message(escalation: Escalation, one: Sent) -> bool:
+    deeds = escalation.stages[escalation.place_of(one.stage)].deeds
+    return any(deed.id == one.deed and deed.action == _MESSAGE for deed in deeds)

@@ -12,9 +12,11 @@ from orchestrator.show.simulation_scale import Scale, bands, clock_text, relativ
 if TYPE_CHECKING:
     from rich.text import Text
 
-_BAND, _DUE, _MAIL, _ACTION, _LOST, _DEADLINE, _TICK, _RENEWAL = "\u2501\u2504\u25cf\u25c6\u00d7\u2502\u2575\u25bc"
+_BAND, _DUE, _MAIL, _ACTION, _LOST, _DEADLINE, _TICK, _RENEWAL, _DOWN = (
+    "\u2501\u2504\u25cf\u25c6\u00d7\u2502\u2575\u25bc\u2591"
+)
 _PLAIN = {
-    _BAND: "=", _DUE: ".", _MAIL: "o", _ACTION: "*", _LOST: "x", _DEADLINE: "|", _TICK: "'", _RENEWAL: "v",
+    _BAND: "=", _DUE: ".", _MAIL: "o", _ACTION: "*", _LOST: "x", _DEADLINE: "|", _TICK: "'", _RENEWAL: "v", _DOWN: "#",
     "\N{MINUS SIGN}": "-", "\N{MIDDLE DOT}": "-", "\N{MULTIPLICATION SIGN}": "x", "\N{RIGHTWARDS ARROW}": "->",
 }  # fmt: skip
 """What stands for a sign where there is only ASCII."""
@@ -48,7 +50,7 @@ class _Row:
 def drawing(escalation: Escalation, found: Simulation, *, width: int, is_ascii: bool) -> "Iterator[Text]":
     """Yield the lines of the picture; a stage's row is in the colour of its audience."""
     names = [plain(stage.name, is_ascii=is_ascii) for stage in escalation.stages]
-    left = min(max(map(len, [*names, "missed"])), _MOST_NAME) + 2
+    left = min(max(map(len, [*names, "mail down"])), _MOST_NAME) + 2
     since, until = shown_time(found)
     size = max(width - left, _LEAST_PLOT)
     scale = Scale(since, until, 0, size - 1)
@@ -100,6 +102,9 @@ def _axis(found: Simulation, scale: Scale, size: int, *, is_single: bool) -> lis
     deadline = found.turns[0].deadline_ns
     origin = deadline if is_single and deadline is not None else 0
     marks = scale.marks(origin, max(size // _ROOM, 2))
+    told = {relative((moment - origin) // SECOND_NS) for moment in marks} if origin else set()
+    if len(told) < len(marks):
+        origin = 0  # so far from the deadline that distances do not differ
     if origin and scale.holds(origin):
         marks = [origin, *(one for one in marks if one != origin)]
     taken = set[int]()
@@ -134,6 +139,12 @@ def _ticks(found: Simulation, scale: Scale, left: int, size: int, *, is_ascii: b
             if _has_one(moments, scale, place):
                 row.put(place, sign, style)
         yield _line(name, left, row.cells, is_ascii=is_ascii)
+    row = _Row(size)
+    down = [one for one in found.scenario.mail_down if one.from_ns < scale.to_ns and one.to_ns > scale.from_ns]
+    for one in down:
+        row.fill(scale.x(one.from_ns), scale.x(one.to_ns), _DOWN, "red")
+    if down:
+        yield _line("mail down", left, row.cells, is_ascii=is_ascii)
 
 
 def _has_one(moments: Sequence[int], scale: Scale, place: int) -> bool:

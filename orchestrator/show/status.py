@@ -13,6 +13,7 @@ from orchestrator.escalations.timekeeping import span
 from orchestrator.show.done import Sheet
 from orchestrator.show.done import write_text as write_refused
 from orchestrator.show.escape import json_text, terminal
+from orchestrator.show.held import UNKNOWN, ways
 from orchestrator.words import counted
 
 _WAITS = {
@@ -27,8 +28,18 @@ _DONE = {
     Operation.DISARM: "it is disarmed",
     Operation.TRIGGER: "it will be released",
 }
-_UNKNOWN = frozenset({"unknown", "dispatching"})
-_KEY_CHARS = 12
+_MODES = {"countdown": "a countdown", "fuse": "a fuse", "manual": "armed by hand"}
+_CALM = frozenset({"", "early", "dwell", "undelivered", "last", "disarmed", "due"})
+"""Why it stays while nothing hinders it; the lines above say as much."""
+_WHYS = {
+    "waiting": "waiting",
+    "budget": "a budget is spent",
+    "clock": "refused: the clock",
+    "seal": "refused: the key of seals",
+    "witness": "no witness",
+    "configuration": "not configured",
+    "outward": "one stage in a tick",
+}
 _BAD, _WAIT = "31", "33"
 _HOW = {"delivered": ("delivered", ""), "permanent": ("refused for good", _BAD)}
 """What became of an order, as people are told it, and its style."""
@@ -77,6 +88,8 @@ def write_controlled(done: Controlled, out: TextIO, output: str, *, width: int =
         return
     out.write(f"{'stage':<11}{terminal(record.stage)} of cycle {record.cycle}\n")
     out.writelines(f"{name:<11}{terminal(value)}\n" for name, value, _ in _deadline(record, done.now_ns))
+    if not record.is_armed and done.operation is not Operation.DISARM:
+        out.write(f"{'next':<11}{terminal(f'orch arm {shlex.quote(done.name)}')}\n")
 
 
 def controlled_json(done: Controlled) -> dict[str, Any]:
@@ -98,7 +111,8 @@ _Line = tuple[str, str, str]
 
 def _lines(one: Status) -> Iterator[_Line]:
     escalation, record = one.escalation, one.record
-    yield escalation.name, f"{escalation.version}, a {record.mode if record else escalation.mode.value}", ""
+    mode, run_id = (record.mode, record.run_id) if record else (escalation.mode.value, "")
+    yield escalation.name, f"{escalation.version}, {_MODES.get(mode, mode)}", ""
     if record is None:
         yield "stage", "it has not begun: orch set-deadline begins it", _WAIT
     else:
@@ -116,10 +130,16 @@ def _lines(one: Status) -> Iterator[_Line]:
         yield "plan", f"{stage}: run {run_id}, {how or 'not begun yet'}", "" if how == "succeeded" else _WAIT
     if one.owed:
         yield "owed", ", ".join(f"{item.name} ({item.state})" for item in one.owed), _BAD
-        yield from (("", text, "") for item in one.owed if item.state in _UNKNOWN for text in _ways(one, item.name))
+        yield from (("", text, "") for item in one.owed if item.state in UNKNOWN for text in _ways(one, item.name))
+    for name, request_id in one.asked:
+        yield "waiting", f"{name}: orch approve {request_id}", _WAIT
     if one.refused:
-        names = ", ".join(dict.fromkeys(name for name, _ in one.refused))
-        yield "refused", f"for good: {names}; nobody tries again, so tell whom it was for another way", _BAD
+        names = list(dict.fromkeys(name for name, _ in one.refused))
+        yield "refused", f"for good: {', '.join(names)}; no tick tries again: tell whom it was for another way", _BAD
+        yield from (
+            ("", f"or, once they would take it, orch resume {shlex.quote(run_id)} --resend {shlex.quote(name)}", "")
+            for name in names
+        )
     for note in one.notes:
         yield "note", note, ""
 
@@ -134,7 +154,8 @@ def _codes(one: Status) -> _Line:
 
 def _deadline(record: Record, now_ns: int) -> Iterator[_Line]:
     if not record.is_armed:
-        yield "deadline", "none counts: it is disarmed", _WAIT
+        until = f"{_shown(record.deadline)}, but " if record.deadline else ""
+        yield "deadline", f"{until}none counts: it is disarmed", _WAIT
         return
     left_s = (record.deadline - now_ns) // SECOND_NS
     when = f"in {span(left_s)}" if left_s >= 0 else f"{span(-left_s)} ago"
@@ -161,10 +182,25 @@ def _tick(one: Status, record: Record) -> Iterator[_Line]:
         yield "ticking", f"tick {record.tick}, by {record.ticker}", _WAIT
     if not record.ticked_at:
         yield "last tick", "there was none", _BAD
+        yield from _result(one)
         return
     ago = span(one.ticked_ago_s or 0)
     late = f"; expected every {span(one.escalation.every_s)}" if one.is_overdue and one.escalation.every_s else ""
     yield "last tick", f"{_shown(record.ticked_at)}, {ago} ago{late}", _BAD if one.is_overdue else ""
+    yield from _result(one)
+
+
+def _result(one: Status) -> Iterator[_Line]:
+    """Yield what came of the newest tick, where there is more to say than that it stays until later."""
+    last = one.last
+    if last is None or (not last.exit_code and last.why in _CALM):
+        return
+    if last.why in _CALM:
+        said = "the worst of what it tried is above"
+    else:
+        said = ": ".join(filter(None, (_WHYS.get(last.why, last.why), last.detail)))
+    code = f" (exit code {last.exit_code})" if last.exit_code else ""
+    yield "", f"{said}{code}", _BAD if last.exit_code else ""
 
 
 def _came(came: Came) -> Iterator[_Line]:
@@ -175,18 +211,14 @@ def _came(came: Came) -> Iterator[_Line]:
         to = f" to {receipt['target']}" if receipt["target"] else ""
         detail = f" - {receipt['detail']}" if receipt["detail"] and receipt["delivery"] != "delivered" else ""
         how, style = _HOW.get(receipt["delivery"], (receipt["delivery"], _WAIT))
+        if receipt["delivery"] == "permanent" and not receipt["is_settled"]:
+            how = "not configured, so not sent; each tick tries again"
         yield "order", f"{came.name}{to}: {how}{tries}{detail}", style
 
 
 def _ways(one: Status, name: str) -> Iterator[str]:
-    """Yield what a person says after a look outside, of what may have arrived; of several recipients for each."""
-    said = f"orch resume {shlex.quote(one.record.run_id if one.record else '')}"
     receipts = [each for came in one.came if came.name == name for each in came.receipts]
-    open_ones = [each for each in receipts if each["delivery"] in _UNKNOWN]
-    meant = [(f" at {each['target']}", str(each["key"])[:_KEY_CHARS]) for each in open_ones]
-    for at, word in meant if len(meant) > 1 else [("", shlex.quote(name))]:
-        yield f"look outside whether {name} arrived{at}; then {said} --delivered {word}"
-        yield f"or, to have it sent again, {said} --resend {word}"
+    yield from ways(one.record.run_id if one.record else "", name, receipts)
 
 
 def _shown(ns: int) -> str:

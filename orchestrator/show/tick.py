@@ -5,13 +5,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 from orchestrator.clock import SECOND_NS, format_time
+from orchestrator.escalations.kept import UNCONFIGURED
 from orchestrator.escalations.ticked import Acted, Ticked, Would, arrivals
 from orchestrator.escalations.timekeeping import span
 from orchestrator.order import State
 from orchestrator.show.escape import terminal
+from orchestrator.show.held import ways
 
 _LOOK = {State.UNKNOWN.value: "nobody knows whether it arrived: look outside"}
-_HELD = "unless it may be sent twice, a person says what became of it: orch status {name}"
+_HELD = "it waits until a person says what became of it"
+_GOES_ON = {UNCONFIGURED: "mend that, and the next tick tries it again"}
 _OWN = frozenset({"tick", "enter_stage"})
 
 
@@ -35,8 +38,11 @@ def _lines(ticked: Ticked) -> Iterator[str]:
         yield from _would(would)
     for owed in ticked.owed:
         detail = f" ({owed.detail})" if owed.detail else ""
-        way = _HELD.format(name=ticked.name) if owed.state in _LOOK else "the next tick goes on with it"
+        way = _HELD if owed.is_held else _GOES_ON.get(owed.state, "the next tick goes on with it")
         yield f"  owed: {owed.name} is {owed.state}{detail}; {way}"
+        if owed.is_held:
+            receipts = [each for acted in ticked.done if acted.name == owed.name for each in acted.done.receipts]
+            yield from (f"    next: {one}" for one in ways(f"{ticked.name}-c{ticked.cycle}", owed.name, receipts))
     if not ticked.heartbeat.is_well:
         yield f"  the heartbeat did not arrive: {ticked.heartbeat.state} {ticked.heartbeat.detail}".rstrip()
     if ticked.detail:

@@ -126,7 +126,7 @@ def obligation_text(owed: Obligation) -> str:
             text = _budget_text(properties)
         case "stage" if "why" in properties:
             name, at = owed.id.partition(":")[2], properties.get("at") or "unknown"
-            text = f"stage of {name}: by the clock {properties.get('stage') or 'unknown'}, now {at}"
+            text = f"the clock says: stage {properties.get('stage') or 'unknown'} of {name}, now {at}"
         case "stage":
             text = f"stage: {properties.get('stage', '?')} or later, now {properties.get('at') or 'unknown'}"
         case _:

@@ -100,6 +100,25 @@ def test_a_secret_that_is_not_there_is_said_and_nothing_else_is_lost(made: World
     assert len(said["entries"]) == 5
 
 
+def test_a_recipient_whose_secret_is_not_there_is_said(made: World) -> None:
+    text = clean(made.orch("simulate", *FROM, BEN_MAIL=""))
+
+    assert text.count("all allowed") == 5
+    assert "missing on this machine: the secret BEN_MAIL" in " ".join(text.split())
+
+
+def test_the_packs_are_asked_for_whoever_is_said_to_tick(made: World) -> None:
+    made.rules('{id: open, effect: allow, actions: "*", subjects: "job:clock"}')
+
+    text = clean(made.orch("simulate", *FROM))
+    named = clean(made.orch("simulate", *FROM, "--subject", "job:clock"))
+
+    assert "THE PACKS STOP IT at ok: entering remind_6h is not allowed (denied by the packs)" in text
+    assert "The packs were asked for user:ann" in text
+    assert "In the end it stands at full." in named
+    assert named.count("all allowed") == 5
+
+
 def test_a_stage_with_a_plan_says_what_each_step_would_be_decided(made: World) -> None:
     _with_plan(made)
     made.rules(

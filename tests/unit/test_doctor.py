@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from escalation_text import write
 
 from orchestrator.doctor import Check, State, examine
 from orchestrator.settings import Settings
@@ -86,3 +87,28 @@ def test_a_job_that_could_not_begin_is_told(checks: Examine, job: str, said: str
 
     assert found[0].found == "a"
     assert [one.startswith(said or "-") for one in notes(found)] == ([True] if said else [])
+
+
+def test_what_an_escalation_lacks_here_is_told_with_what_needs_it(checks: Examine, tmp_path: Path) -> None:
+    packs = write(tmp_path / "packs")
+    secrets = ", ".join(f"{name}: {{env: {name}}}" for name in ("OPERATOR_MAIL", "ANNA_MAIL", "WATCHER_URL", "SMTP"))
+    channel = 'channels: {mail: {adapter: mail, host: localhost, password: "${{ secrets.SMTP }}"}}'
+    config = f"packs: [{packs}]\nsecrets: {{{secrets}}}\n{channel}\n"
+
+    said = notes(checks(config, "escalations", OPERATOR_MAIL=HIDDEN, ANNA_MAIL=HIDDEN, WATCHER_URL=HIDDEN))
+
+    mails = "remind_6h/mail, remind_1h/mail, pre_release/mail, partial/letter"
+    assert said == [
+        f"continuity: the secret SMTP is empty: SMTP is not set (for {mails})",
+        "continuity: there is no secret 'BEN_MAIL' (did you mean `ANNA_MAIL`?) (for partial/letter)",
+    ]
+
+
+def test_an_escalation_that_lacks_nothing_is_told(checks: Examine, tmp_path: Path) -> None:
+    names = ("OPERATOR_MAIL", "ANNA_MAIL", "BEN_MAIL", "WATCHER_URL")
+    secrets = ", ".join(f"{name}: {{env: {name}}}" for name in names)
+    config = f"packs: [{write(tmp_path / 'packs')}]\nsecrets: {{{secrets}}}\n"
+
+    (found,) = checks(config, "escalations", **dict.fromkeys(names, HIDDEN))
+
+    assert (found.state, found.found) == (State.OK, "continuity: every secret that it names is here")

@@ -1,13 +1,14 @@
 """A code is typed or piped in; where it came another way, too, it is not tried and not repeated."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from orchestrator.errors import UsageError
 from orchestrator.escalations.codes import new_code
-from orchestrator.escalations.entry import code_in, name_in, refuse_seen
+from orchestrator.escalations.entry import code_in, hidden, name_in, refuse_among, refuse_seen
 
 CODE = "7QK3-0F1Z-9ABC-DEFG-HJKM-NPQR-STVW"
 
@@ -71,3 +72,52 @@ def test_a_workflow_whose_event_is_gone_is_no_hindrance(tmp_path: Path) -> None:
 
 def test_a_short_guess_is_tried_whatever_stands_around() -> None:
     refuse_seen("a", {"PATH": "/a"})
+
+
+@pytest.mark.parametrize("given", [[f"--packs=x{CODE}"], ["renew", f"a/{CODE.lower()}.yaml"], [CODE[:20], CODE[20:]]])
+def test_a_code_that_also_stands_in_an_argument_is_refused_and_not_repeated(given: list[str]) -> None:
+    with pytest.raises(UsageError, match="given as an argument") as caught:
+        refuse_seen(CODE, {}, given)
+
+    assert CODE not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["tick", CODE],
+        ["--ledger", CODE],
+        [f"--ledger=/tmp/{CODE.replace('-', '')}"],
+        ["status", *CODE.lower().split("-")],
+    ],
+)
+def test_an_argument_that_is_written_like_a_code_is_refused(given: list[str]) -> None:
+    with pytest.raises(UsageError, match="given as an argument"):
+        refuse_among(given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["code", "sign", "continuity", "--ledger-id", "5d41402abc4b2a76b9719d911017c592"],
+        ["renew", "--packs", "sha256-" + "ab12" * 16 + ".tar.gz"],
+        ["renew", "--packs", "8d3e4f5a-1b2c-4d5e-8f90-a1b2c3d4e5f6"],
+        ["tick", "this", "that", "then", "them", "they", "when", "were"],
+    ],
+)
+def test_what_is_no_code_is_no_hindrance(given: list[str]) -> None:
+    refuse_among(given)
+
+
+def test_what_may_be_a_code_is_not_repeated_in_an_error() -> None:
+    said = hidden(f"there is no escalation 'continuity{CODE}', and no file {CODE.lower().replace('-', '')}")
+
+    assert not any(part in said.upper() for part in CODE.split("-")[1:])
+    assert hidden("the packs are sha256:" + "ab12" * 16) == "the packs are sha256:" + "ab12" * 16
+    assert hidden("the escalation stands at none of the stages") == "the escalation stands at none of the stages"
+
+
+def test_a_workflow_whose_event_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "event")
+
+    refuse_seen(CODE, {"GITHUB_EVENT_PATH": str(tmp_path / "event")})

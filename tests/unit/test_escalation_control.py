@@ -17,6 +17,7 @@ from orchestrator.escalations.control import Controlled, Operation
 from orchestrator.escalations.model import Escalation, Mode
 from orchestrator.escalations.opened import Opened, facts_of
 from orchestrator.escalations.state import Record
+from orchestrator.escalations.timekeeping import GIVEN
 from orchestrator.ledger.store import Ledger
 from orchestrator.order import State
 
@@ -73,13 +74,13 @@ def enter(world: World, stage: str) -> None:
         state.entered(world.ledger, connection, now, stage, at_ns=NOON_NS)
 
 
-def tick(world: World, now_ns: int) -> None:
+def tick(world: World, now_ns: int, boot: str = "") -> None:
     """Let a tick have been, at a time."""
     with world.executor(None) as executor, world.ledger.store.writing() as connection:
         now = state.record_of(connection, NAME)
         assert now is not None
         now = state.ticking(world.ledger, connection, now, lease=executor.lease, now_ns=now_ns)
-        state.ticked(world.ledger, connection, now, now_ns=now_ns)
+        state.ticked(world.ledger, connection, now, now_ns=now_ns, boot=boot)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +93,52 @@ def test_a_first_deadline_begins_the_countdown(world: World, said: str, hours: f
 
     assert (done.is_changed, done.refused, done.record) == (True, None, record(world))
     assert stood(world) == (1, "ok", True, hours)
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "is_earlier"),
+    [("24h", "1s", True), ("24h", "25h", False), ("1h", "2h", False), (None, "1h", True), (None, "24h", False)],
+)
+def test_policy_is_told_whether_a_deadline_is_earlier_than_the_one_that_counts(
+    world: World,
+    first: str | None,
+    then: str,
+    is_earlier: bool,  # noqa: FBT001  # a table
+) -> None:
+    if first is not None:
+        did(world, "set_deadline", first)
+    world.rules(
+        ALLOWED,
+        "{id: two, effect: require, actions: control_escalation, approvals: {role: guest}, "
+        "when: {action.properties.is_earlier: true}}",
+    )
+
+    done = did(world, "set_deadline", then)
+
+    assert (done.refused is not None) is is_earlier
+
+
+def test_disarming_first_makes_no_deadline_a_later_one(world: World) -> None:
+    did(world, "set_deadline", "24h")
+    did(world, "disarm")
+    world.rules(
+        ALLOWED, "{id: two, effect: deny, actions: control_escalation, when: {action.properties.is_earlier: true}}"
+    )
+
+    assert did(world, "set_deadline", "1h").refused is not None
+
+
+def test_a_time_ahead_that_a_tick_was_given_hinders_no_remedy(world: World) -> None:
+    did(world, "set_deadline", "24h")
+    tick(world, NOON_NS + 9_000 * HOUR_NS, boot=GIVEN)
+
+    with opened(world) as one:
+        done = control.reset(one)
+
+    assert done.is_changed
+    after = record(world)
+    assert after is not None
+    assert abs(after.clock - clock.now_ns()) < HOUR_NS
 
 
 def test_a_deadline_is_a_whole_second_and_never_too_early(world: World) -> None:

@@ -181,6 +181,14 @@ def test_what_no_pack_could_allow_is_a_warning(tmp_path: Path) -> None:
     assert found[0].advice == "{id: continuity-enter-stage, effect: allow, actions: enter_stage}"
 
 
+def test_an_escalation_that_nobody_may_begin_is_a_warning(tmp_path: Path) -> None:
+    folder = write(tmp_path / "policy", pack=PACK.replace(", control_escalation", ""))
+
+    (found,) = check([str(folder)], opa.find(), clock.now_ns()).problems
+
+    assert (found.line, found.seen.partition(" of the")[0], found.is_warning) == (1, "control_escalation", True)
+
+
 def test_an_escalation_alone_can_be_looked_at(tmp_path: Path) -> None:
     found = check([str(write(tmp_path / "policy") / "continuity.yaml")], opa.find(), clock.now_ns())
 

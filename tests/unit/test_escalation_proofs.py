@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from countdowns import HOUR, MINUTE, default, strict
+from countdowns import CUSTODIANS, HOUR, MINUTE, default, mail, strict
 from escalation_text import escalation, write
 
-from orchestrator.escalations.model import Audience, CatchUp, Escalation, Lockout, Mode, Renewal
+from orchestrator.escalations.model import Audience, CatchUp, Deed, Escalation, Lockout, Mode, Renewal
 from orchestrator.escalations.proofs import Proof, outward_gap_s, proofs
 
 NAMES = ["silence", "reachable", "forward", "notice", "windows", "lock", "renewed"]
@@ -71,6 +71,29 @@ def test_an_operator_stage_that_need_not_stand_before_an_outward_one_is_found(mo
     assert proof.stage == "pre_release"
 
 
+def test_somebody_tells_the_operator_before_others_hear_of_it() -> None:
+    silent = tuple(stage._replace(deeds=()) if not stage.is_outward else stage for stage in strict().stages)
+
+    proof = failing(strict(stages=(*silent[:4], silent[4]._replace(delivered=()), silent[5])))["notice"]
+
+    assert (proof.stage, proof.said) == ("partial", "partial reaches others, and no message tells the operator before")
+
+
+def test_a_notice_by_another_route_tells_nobody() -> None:
+    stages = [
+        stage if stage.is_outward else stage._replace(deeds=tuple(mail(deed.id, CUSTODIANS) for deed in stage.deeds))
+        for stage in strict().stages
+    ]
+
+    assert failing(strict(stages=tuple(stages)))["notice"].stage == "partial"
+
+
+def test_what_is_waited_for_is_a_notice_to_the_operator() -> None:
+    mixed = staged(3, deeds=(Deed("mail", "write_file", {}),))
+
+    assert failing(mixed)["notice"].said == "partial requires no message that tells the operator"
+
+
 def test_a_fuse_needs_no_time_to_renew() -> None:
     fuse = default(mode=Mode.FUSE)
 
@@ -88,7 +111,7 @@ def test_others_never_hear_of_it_first() -> None:
     ("p95_gap_s", "every_s", "expected"),
     [
         (16 * MINUTE, 0, None),
-        (16 * MINUTE + 1, 0, "from pre_release to partial it is 16m, less than `tick.p95_gap`, 961s"),
+        (16 * MINUTE + 1, 0, "from pre_release to partial it is 16m, less than `tick.p95_gap`, 16m 1s"),
         (0, 30 * MINUTE, "from pre_release to partial it is 16m, less than `tick.every`, 30m"),
         (0, 0, None),
     ],

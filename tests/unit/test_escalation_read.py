@@ -129,8 +129,9 @@ CASES: list[tuple[str, str, str]] = [
     ("metadata:", "mode: fused\nmetadata:", "continuity.yaml:3:7: `fused`; expected `countdown`, `fuse` or `manual` (did you mean `fuse`?)"),
     ("metadata:", "catch_up: run\nmetadata:", "`run`; expected `walk` or `jump`"),
     ("metadata:", "grace: -5m\nmetadata:", "continuity.yaml:3:8: `-5m`; expected a duration such as 30s, 5m, 2h or 3d"),
-    ("metadata:", "grace: 5\nmetadata:", 'expected text (write "5" in quotes)'),
-    ("extends: 24h", "extends: 24", "continuity.yaml:5:12: the number `24`; expected text"),
+    ("metadata:", "grace: 5\nmetadata:", "the number `5`; expected a number with its unit (write 5m for minutes, 5s for seconds)"),
+    ("extends: 24h", "extends: 24", "continuity.yaml:5:12: the number `24`; expected a number with its unit"),
+    ("at: 1m", "at: 60", "the number `60`; expected a number with its unit (write 60m for minutes, 60s for seconds)"),
     ("extends: 24h", "extends: soon", "continuity.yaml:5:12: `soon`; expected a duration"),
     ("extends: 24h", "extends: 4000d", "expected at most 3660d"),
     ("  extends: 24h\n", "", "continuity.yaml:5:3: a key is missing; expected `extends` here"),
@@ -194,10 +195,31 @@ CASES: list[tuple[str, str, str]] = [
     ("It is {{ entered_at }}", "It is {{ entered_at", "a template that cannot be read: unexpected"),
     ("It is {{ entered_at }}", "${{ secrets.CODE }}", "(a secret never stands in a text)"),
     ("It is {{ entered_at }}", "{{ '$' }}{{ '{{ secrets.CODE }}' }}", "gives `${{` (a secret never stands in a text)"),
-    ("It is {{ entered_at }}", "{{ stage * 3 }}", "cannot be rendered: * counts with numbers only"),
+    ("It is {{ entered_at }}", "{{ stage * 3 }}", "`*` of a text; expected numbers"),
     ("It is {{ entered_at }}", "{{ '' }}", "a body that can be empty; expected some text in every situation"),
     ('"{{ constants.organisation }}"', '"{{ stage }}\\n{{ deadline }}"', "expected one line, at most 400 characters"),
     ('body: "It is {{ entered_at }}"}', "body: x}, template: texts/reminder.j2", "`body` under `text` and in the template; expected each parameter from one place"),
+    ("It is {{ entered_at }}", "{{ 1e999 + cycle }}", "continuity.yaml:33:117: a number that is too large"),
+    ("It is {{ entered_at }}", "a\\0b", "the invisible character U+0000"),
+    ("It is {{ entered_at }}", "{{ '\\\\ud800' }}", "continuity.yaml:33:117: the character U+D800; expected text, line breaks and tabs"),
+    # what messages and webhooks cannot be
+    ("route: custodians", "route: custodians, with: {reply_to: not an address}", "`not an address`; expected one mail address"),
+    ('["${{ secrets.ANNA_MAIL }}", "${{ secrets.BEN_MAIL }}"]', "[]", "continuity.yaml:11:35: `to` without anybody in it"),
+    ("secrets.BEN_MAIL", "secrets.ANNA_MAIL", "continuity.yaml:11:35: the same recipient twice; expected each recipient once"),
+    ('{url: "${{ secrets.WATCHER_URL }}"}', "{url: null}", "continuity.yaml:8:13: `url` nothing; expected some text"),
+    ('{url: "${{ secrets.WATCHER_URL }}"}', '{url: "https://a.example/", method: "GET\\nX: y"}', "expected a method such as POST"),
+    ('{url: "${{ secrets.WATCHER_URL }}"}', '{url: "https://a.example/", headers: x}', "expected names and their values"),
+    ("heartbeat:", "clock: {sources: ['https://a.example/', 'https://A.example./x']}\nheartbeat:", "a second source at `a.example`"),
+    ("heartbeat:", "clock: {sources: ['https://m\u00fcnchen.de/', 'https://xn--mnchen-3ya.de/']}\nheartbeat:", "a second source at `xn--mnchen-3ya.de`"),
+    ("heartbeat:", "clock: {sources: ['https://a.example:99999/', 'https://b.example/']}\nheartbeat:", "with a port of 1 to 65535"),
+    # whom a stage of the operator's reaches
+    ("route: operator, template", "route: custodians, template", "continuity.yaml:18:49: the route `custodians` in a stage of the operator's; expected a route for the operator"),
+    ("route: operator, template", "with: {channel: mail, to: a}, template", "`channel` of a message for the operator; expected it from a route for the operator alone"),
+    ("route: operator, template", "route: operator, with: {to: [a@b.example]}, template", "of the route and of the action"),
+    ("action: send_message, route: operator, template: texts/reminder.j2", "action: publish_release, with: {tag: v1}", "publish_release in a stage of the operator's; expected `audience: custodians` or `public`"),
+    ("action: send_message, route: operator, template: texts/reminder.j2", "action: call_webhook, with: {url: 'https://a.example/'}", "`url` of a webhook for the operator"),
+    ("    at: -6h\n", "    at: -6h\n    plan: {file: plans/publish.yaml, inputs: {tag: v1}}\n", "a plan with send_message in a stage of the operator's"),
+    ("custodians: {channel", "custodians: {audience: public, channel", "continuity.yaml:11:26: `public`; expected `operator`, or no `audience`"),
     # plans
     ("plans/publish.yaml", "plans/publsh.yaml", "continuity.yaml:37:18: the file `plans/publsh.yaml`: No such file or directory"),
     ("inputs: {tag: v1}", "inputs: {tga: v1}", "the unknown input `tga`; expected draft or tag (did you mean `tag`?)"),
@@ -226,7 +248,7 @@ BROKEN: list[tuple[str, str]] = [
     ("{% block body %}x{% endblock %}{% block to %}y{% endblock %}", "`to` of the route and of the action"),
     ("{% block body %}x{% endblock %}{% block bdy %}y{% endblock %}", "the parameter `bdy`; expected"),
     ("{{ stage|sort }}", "texts/reminder.j2:1:10: the filter `sort`; expected one of abs"),
-    ("{{ stage is odder }}", "the test `odder`; expected a test of Jinja2"),
+    ("{{ stage is odder }}", "the test `odder`; expected one of boolean"),
     ("{% set a = 1 %}{{ a }}", "texts/reminder.j2:1:4: `set` in a template; expected values"),
     ("{% include 'x' %}", "`include` in a template"),
     ("{{ range(10) }}", "a call in a template"),
@@ -237,7 +259,7 @@ BROKEN: list[tuple[str, str]] = [
     ("{{ constants }}", "`constants` as a whole"),
     ("{% autoescape false %}{{ stage }}{% endautoescape %}", "`autoescape` in a template"),
     ("{{ 2 ** 3 }}", "`**` in a template"),
-    ("{{ 1 // 0 }}", "continuity.yaml:18:69: the template of 'body' cannot be rendered: "),
+    ("{{ 1 // 0 }}", "texts/reminder.j2:1:6: a divisor that is not written out; expected a number other than 0"),
 ]  # fmt: skip
 
 
@@ -246,6 +268,17 @@ def test_what_is_wrong_in_a_template_is_told_in_its_own_file(tmp_path: Path, tem
     found = told(write(tmp_path, texts__reminder_j2=template))
 
     assert any(expected in one for one in found), found
+
+
+def test_a_route_that_is_marked_so_is_the_operators_too(tmp_path: Path) -> None:
+    text = changed("routes:\n", "routes:\n  phone: {channel: sms, to: [a], audience: operator}\n")
+
+    found = escalation(write(tmp_path, changed("route: operator, template", "route: phone, template", text)))
+
+    assert (found.routes["phone"], found.stages[1].deeds[0].parameters["channel"]) == (
+        {"channel": "sms", "to": ["a"]},
+        "sms",
+    )
 
 
 def test_a_template_that_several_actions_name_is_told_of_once(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ import jsonschema
 import pytest
 from escalation_text import DOCUMENT
 
+from orchestrator import clock, opa
 from orchestrator.document import read
+from orchestrator.draft import check
 from orchestrator.escalations.model import Escalation
 from orchestrator.escalations.proofs import proofs
 from orchestrator.escalations.texts import FILTERS, NAMES
@@ -120,3 +122,17 @@ def load(document: str) -> list[Any]:
     files = {"texts/reminder.j2": blocks("jinja")[0], "plans/publish.yaml": blocks("yaml")[1]}
     found = load_documents([("e.yaml", document.encode())], Layer.ORG, read_module=lambda _, path: files[path].encode())
     return [one.row for one in found.escalations]
+
+
+def test_the_example_of_the_manual_validates_without_a_word(tmp_path: Path) -> None:
+    document, plan, pack = blocks("yaml")
+    (template,) = blocks("jinja")
+    for name, text in {
+        "continuity.yaml": document, "plans/publish.yaml": plan, "pack.yaml": pack, "texts/reminder.j2": template
+    }.items():  # fmt: skip
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    found = check([str(tmp_path)], opa.find(), clock.now_ns())
+
+    assert found.problems == ()

@@ -86,9 +86,9 @@ def acted(ledger: Ledger, run_id: str, order: Order, **targets: str) -> None:
     append_all(ledger, drafts)
 
 
-def owed(ledger: Ledger, record: Record) -> list[tuple[str, ...]]:
+def owed(ledger: Ledger, record: Record) -> list[tuple[object, ...]]:
     with ledger.store.reading() as connection:
-        return [tuple(one) for one in state.owed_in(connection, record)]
+        return [tuple[object, ...](one) for one in state.owed_in(connection, record)]
 
 
 def delivered(ledger: Ledger, record: Record) -> frozenset[str]:
@@ -303,11 +303,11 @@ def test_owed_is_what_may_still_arrive(
     record = entered(ledger, began(ledger), "remind_6h", MAIL)
     acted(ledger, record.run_id, MAIL, **targets)
 
-    assert owed(ledger, record) == [("remind_6h/mail", "remind_6h", *one) for one in expected]
+    assert [one[:4] for one in owed(ledger, record)] == [("remind_6h/mail", "remind_6h", *one) for one in expected]
 
 
 @pytest.mark.parametrize("how", ["", "running", "succeeded", "failed"])
-def test_a_plan_is_owed_until_it_succeeded(ledger: Ledger, how: str) -> None:
+def test_a_plan_is_owed_until_it_is_over(ledger: Ledger, how: str) -> None:
     record = entered(ledger, began(ledger), "remind_6h", plan_run_id="continuity-c1-remind_6h")
     started = {"kind": "plan", "name": "publish", "plan_digest": "sha256:0"}
     if how:
@@ -318,7 +318,7 @@ def test_a_plan_is_owed_until_it_succeeded(ledger: Ledger, how: str) -> None:
     seen = owed(ledger, record)
 
     expected = [("remind_6h", "remind_6h", how or "new", "run continuity-c1-remind_6h")]
-    assert seen == ([] if how == "succeeded" else expected)
+    assert [one[:4] for one in seen] == ([] if how in {"succeeded", "failed"} else expected)
     with ledger.store.reading() as connection:
         assert state.plans_in(connection, record) == {"remind_6h": "continuity-c1-remind_6h"}
 

@@ -148,13 +148,13 @@ def test_colours_are_for_terminals(world: World) -> None:
 def test_what_was_refused_for_good_stays_in_sight(world: World) -> None:
     begin(world, "remind_6h")
     refused = {"target": "ben@else.example", "key": "k", "delivery": "permanent", "reference": "", "detail": "550 no"}
-    came = Came("remind_6h/mail", "remind_6h", (refused | {"attempt": 1, "at": ""},))
+    came = Came("remind_6h/mail", "remind_6h", (refused | {"attempt": 1, "at": "", "is_settled": True},))
 
     one = seen(world, NOON_NS)._replace(came=(came,))
 
     assert one.to_json()["refused"] == [{"name": "remind_6h/mail", "target": "ben@else.example"}]
     assert "order      remind_6h/mail to ben@else.example: refused for good - 550 no\n" in text(one)
-    assert "refused    for good: remind_6h/mail; nobody tries again" in text(one)
+    assert "refused    for good: remind_6h/mail; no tick tries again" in text(one)
 
 
 @pytest.mark.parametrize(

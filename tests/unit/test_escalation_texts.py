@@ -144,7 +144,7 @@ def test_nothing_long_comes_of_something_short() -> None:
     with pytest.raises(UsageError, match="by too much"):
         render(flood)
 
-    assert objections(flood, ()) == []
+    assert objections(flood, {}) == []
     assert time.monotonic() - began < 2
 
 
@@ -155,10 +155,82 @@ def test_what_gives_more_than_a_million_characters_is_refused() -> None:
         render(source, x="x" * 4096)
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ 1e999 + cycle }}",
+        "{{ 1|round(99999999, 'ceil') }}",
+        "{{ [1]|tojson(indent=2000000000) }}",
+        "{{ stage|wordwrap(1, true, '" + "b" * 21 + "') }}",
+        "{% if cycle > 5 %}{{ 1 / 0 }}{% endif %}",
+        "{% if cycle == 7 %}{{ deadline + 1 }}{% endif %}",
+        "{{ 1 / (entered_at[14:16]|int - 30) }}",
+        "{% if entered_at > '2026' %}x{% endif %}",
+        "{{ 'x' if is_drill }}",
+        "{{ time_left[3] }}",
+        "{{ stage[::cycle] }}",
+        "{{ stage|replace(time_left, 'x') }}",
+        "{{ stage|truncate(1) }}",
+        "{{ stage|abs }}",
+        "{{ cycle|length }}",
+        "{{ 'a' in cycle }}",
+        "{{ stage is even }}",
+        "{{ cycle is divisibleby(0) }}",
+        "{{ {cycle: 1}|tojson }}",
+        "{% for a, b in [(1, 2), (3,)] %}{{ a }}{% endfor %}",
+        "{% for stage in [1] %}{{ stage }}{% endfor %}",
+        "{% for a in [" + "1," * 1001 + "] %}{{ a }}{% endfor %}",
+        "{% for a in [1] %}{{ loop }}{% endfor %}",
+        "{{ stage|int(base=99) }}",
+        "{{ '\\ud800' }}",
+        "a \x00 b",
+        "{% if is_drill %}{{ '\\x07' }}{% endif %}",
+    ],
+)
+def test_what_could_fail_at_some_time_is_refused_before(source: str) -> None:
+    assert objections(source, {})
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("{{ cycle * 2 + 1 }}", "7"),
+        ("{{ (cycle / 2)|round(1) }}", "1.5"),
+        ("{{ time_left[:1]|int - 1 }}", "5"),
+        ("{{ entered_at[:10] ~ '!' }}", "2026-11-21!"),
+        ("{% if cycle > 2 and 'remind' in stage %}x{% else %}y{% endif %}", "x"),
+        ("{{ 'last' if not next_stage else 'more' }}", "more"),
+        ("{% for a, b in [('x', 1), ('y', 2)] %}{{ a }}{{ b + 1 }}{% endfor %}", "x2y3"),
+        ("{{ constants.rate * 2 }}", "3.0"),
+        ("{{ 999999999999999 * 999999999999999 }}", "1000000000000000"),
+        ("{{ stage|wordwrap(6)|upper|replace('_', '-') }}", "REMIND\n-6H"),
+        ("{{ {'a': deadline}|tojson }}", '{"a": "2026-11-21 12:00 UTC"}'),
+    ],
+)
+def test_what_can_be_rendered_always_is_rendered(source: str, expected: str) -> None:
+    assert objections(source, {"rate": 1.5}) == []
+    assert render(source, rate=1.5) == expected
+
+
+@pytest.mark.parametrize(
+    "source", ["{{ 1e999 + cycle }}", "{{ '\\ud800' }}", "{{ '\\x00' }}", "{{ stage|truncate(1) }}"]
+)
+def test_whatever_goes_wrong_is_the_fault_of_that_text(source: str) -> None:
+    with pytest.raises(UsageError):
+        render(source)
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("source", ["{{ '<'" + "|tojson" * 60 + " }}", "{{ '" + "a" * 30_000 + "'|wordwrap(1) }}"])
+def test_a_filter_gives_no_flood(source: str) -> None:
+    with pytest.raises(UsageError):
+        render(source)
+
+
 def test_the_names_of_a_loop_are_known() -> None:
     source = "{% for word in ['a', 'b'] %}{{ loop.index }}{{ word }}{% if not loop.last %}, {% endif %}{% endfor %}"
 
-    assert objections(source, ()) == []
+    assert objections(source, {}) == []
     assert render(source) == "1a, 2b"
 
 

@@ -59,7 +59,8 @@ MODULES = {module_of(path): path for path in sorted(PACKAGE.rglob("*.py")) if "_
 
 
 def stage_of(module: str) -> str:
-    return module if module in ORDER else module.partition(".")[0]
+    package = module.partition(".")[0]
+    return package if package in LAST and module not in ORDER else module
 
 
 def imports(module: str, *, only_at_import: bool = False) -> Iterator[str]:

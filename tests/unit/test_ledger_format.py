@@ -47,7 +47,14 @@ def second(tmp_path: Path) -> Path:
     """A folder with a ledger of format 2: as it was before there were escalations."""
     folder = tmp_path / "second"
     spoiled_ledger.make(folder)
-    tables = ("escalations", "escalation_orders", "escalation_plans", "renewal_codes", "renewal_attempts")
+    tables = (
+        "escalations",
+        "escalation_orders",
+        "escalation_plans",
+        "renewal_codes",
+        "renewal_attempts",
+        "renewal_counters",
+    )
     spoiled_ledger.change(
         folder, spoiled_ledger.sql(*(f"DROP TABLE {name}" for name in tables), "PRAGMA user_version=2")
     )
@@ -133,7 +140,14 @@ def test_an_older_ledger_on_a_server_is_brought_up_to_date_by_its_owner_alone(po
         raw.execute("GRANT USAGE ON SCHEMA orch TO writer")
         raw.execute("GRANT SELECT ON ALL TABLES IN SCHEMA orch TO writer")
         raw.execute("GRANT INSERT ON events TO writer")
-        newer = ("escalations", "escalation_orders", "escalation_plans", "renewal_codes", "renewal_attempts")
+        newer = (
+            "escalations",
+            "escalation_orders",
+            "escalation_plans",
+            "renewal_codes",
+            "renewal_attempts",
+            "renewal_counters",
+        )
         for table in ("actions", "phases", *newer):
             raw.execute(f"DROP TABLE {table}")
         for index in ("runs_of_state", "runs_of_name"):

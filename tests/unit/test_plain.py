@@ -93,6 +93,44 @@ def test_plain_words_stay_as_they_are_but_for_blanks(text: str) -> None:
     assert read(text) == [text.replace("\t", " ")]
 
 
+@pytest.mark.parametrize(
+    ("text", "undone"),
+    [
+        ("\u0435v\u0456l.\u0441\u043em", "evil.com"),
+        ("\u043erch r\u0435new", "orch renew"),
+        ("evil.c\u0585m", "evil.com"),
+        ("evil.co\u0302m", "evil.com"),
+        ("evil.\ncom", "evil.com"),
+        ("evil . com", "evil.com"),
+        ("evil\u00b7com", "evil.com"),
+        ("evil\\u002ecom", "evil.com"),
+        ("https=3A=2F=2Fevil=2Ecom", "https://evil.com"),
+        ("evil<div>.com</div>", "evil.com</div>"),
+        ("\\\\server\\share", "//server\\share"),
+        ("F 2 F S 0 5 J 0 6 S T R K K T T B Y 0 5 J F T D A X F 3", "F2FS05J06STRKKTTBY05JFTDAXF3"),
+        ("F2F S05J 06S TRKK TTB Y05J FTD AXF3", "F2FS05J06STRKKTTBY05JFTDAXF3"),
+        ("f2fs!05j0!6str!kktt!by05", "f2fs 05j0 6str kktt by05"),
+    ],
+    ids=ascii,
+)
+def test_what_was_torn_apart_or_looks_alike_is_read_too(text: str, undone: str) -> None:
+    assert undone in read(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-21 05:00 UTC, 2026-11-22 05:00 UTC, 2026-11-23 05:00 UTC",
+        "JAN 05 FEB 06 MAR 07 APR 08 MAY 09 JAN 10 FEB 11",
+        "near.\nthen act",
+        "one\u00b7two",
+    ],
+    ids=ascii,
+)
+def test_a_sentence_comes_to_nothing_else(text: str) -> None:
+    assert read(text) == [text]
+
+
 def test_every_text_is_read_wherever_it_lies() -> None:
     properties = {"subject": "one", "json": {"two": ["three", {"four": "five"}], "six": 7}, "number": 8}
 
@@ -129,7 +167,24 @@ def test_the_same_is_said_once() -> None:
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize(
-    "text", ["&lt;b&gt;%2e ", " ", "[", "[ ", "<a ", "<!--", "<!---->", "dot ", "http:", "x\n", "\u200b"], ids=ascii
+    "text",
+    [
+        "&lt;b&gt;%2e ",
+        " ",
+        "[",
+        "[ ",
+        "<a ",
+        "<!--",
+        "<!---->",
+        "dot ",
+        "http:",
+        "x\n",
+        "\u200b",
+        "a . ",
+        "\u0435v ",
+        "F2 ",
+    ],
+    ids=ascii,
 )
 def test_a_long_text_is_read_in_time(text: str) -> None:
     assert texts({"body": text * 200_000})

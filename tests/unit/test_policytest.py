@@ -119,6 +119,7 @@ def test_what_a_case_says_of_an_escalation_is_filled_in() -> None:
         "of_stage": "full",
         "audience": "operator",
         "is_drill": False,
+        "is_time_given": False,
     }
 
 

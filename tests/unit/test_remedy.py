@@ -24,3 +24,13 @@ def test_whatever_keeps_an_escalation_where_it_stands_is_said_in_words(why: Why)
 
 def test_the_stage_whose_turn_it_is_is_named() -> None:
     assert advice("due", "b") == "enter b, to which continuity goes from a"
+
+
+@pytest.mark.parametrize(
+    ("per", "said"),
+    [("repo", "say which repository this is (ORCH_REPOSITORY or --repo)"), ("run", "give the missing budget counters")],
+)
+def test_a_counter_that_is_missing_says_what_to_give(per: str, said: str) -> None:
+    owed = {"type": "budget", "status": "unmet", "properties": {"per": per, "spent": None}}
+
+    assert next_action({"reason": "undecidable", "obligations": [owed]}).startswith(said)

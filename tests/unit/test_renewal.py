@@ -14,9 +14,10 @@ from orchestrator.escalations.codes import new_code
 from orchestrator.escalations.model import Mode, Renewal
 from orchestrator.escalations.renewal import NotRenewedError, Renewed
 from orchestrator.escalations.renewalfile import Claims, signed
-from orchestrator.escalations.timekeeping import Reading
+from orchestrator.escalations.timekeeping import GIVEN, Reading
 from orchestrator.keys import KeyFile
 from orchestrator.ledger.store import Ledger
+from orchestrator.runs.lease import open_lease
 
 WRONG = new_code()
 
@@ -236,6 +237,55 @@ def test_a_counter_only_goes_up(ledger: Ledger, key: KeyFile) -> None:
             renewed.append(0)
 
     assert renewed == [2, 3, 0, 0, 4]
+
+
+def test_each_key_has_a_counter_of_its_own(ledger: Ledger, key: KeyFile, tmp_path: Path) -> None:
+    other = keys.new_key(tmp_path / "other.key", None)
+    made = countdown(ledger, renewal=Renewal(86_400, keys=(keys.jwk(key.public), keys.jwk(other.public))))
+
+    made.by_file(file_of(made, other, 2**53 - 1))
+
+    assert made.by_file(file_of(made, key, 7)).cycle == 3
+    for again in (file_of(made, other, 2**53 - 1), file_of(made, key, 7)):
+        with pytest.raises(NotRenewedError):
+            made.by_file(again)
+
+
+def test_a_file_that_would_last_for_years_does_not_count(ledger: Ledger, key: KeyFile) -> None:
+    made, now_s = with_key(ledger, key), START // SECOND_NS
+    token = signed(Claims(NAME, ledger.id, 1, now_s, now_s + 366 * 86_400 + 1), key)
+
+    with pytest.raises(NotRenewedError):
+        made.by_file(token)
+
+
+def test_a_key_of_seals_that_is_another_ledgers_is_told_before_a_code_is_asked_for(ledger: Ledger) -> None:
+    made = countdown(ledger)
+    made.codes()
+    (ledger.folder / seal.FILE).write_text("ab" * 32 + "\n")
+
+    with pytest.raises(seal.SealError, match="does not open"):
+        renewal.ready(ledger, made.escalation, reading=Reading(made.now_ns))
+
+
+def test_a_time_ahead_that_somebody_gave_to_a_tick_does_not_keep_it_from_being_renewed(ledger: Ledger) -> None:
+    made = countdown(ledger)
+    code = made.codes().main
+    ahead(made, START + 400 * DAY_NS)
+
+    renewed = made.renew(code)
+
+    assert renewed.deadline_ns == START + DAY_NS
+    assert "as somebody said" in renewed.note
+    assert made.record.clock == START
+
+
+def ahead(made: Countdown, now_ns: int) -> None:
+    """Let a tick have been at a time that somebody gave."""
+    before = made.record
+    with open_lease(made.ledger) as lease, made.ledger.store.writing() as connection:
+        record = state.ticking(made.ledger, connection, before, lease=lease, now_ns=now_ns)
+        state.ticked(made.ledger, connection, record, now_ns=now_ns, boot=GIVEN)
 
 
 def test_a_file_that_is_locked_out_works_after_the_lock(ledger: Ledger, key: KeyFile) -> None:

@@ -31,12 +31,27 @@ def told(kind: str, **payload: Any) -> str:  # noqa: ANN401  # JSON
         ("disarmed", {}, "DISARMED - no deadline counts"),
         ("ticked", {"tick": 3, "stage": "ok", "owed": ["a/b"]}, "TICKED - tick 3 - at ok - owed: a/b"),
         ("stage", {"stage": "full", "from": "partial", "orders": [{"name": "full/mail"}], "plan_run_id": "p"}, "STAGE - full - after partial - it brings full/mail - its plan is the run p"),
-        ("codes", {"codes": [{}, {}]}, "CODES - 2 codes - older ones count no longer"),
+        ("codes", {"codes": [{}, {}, {}]}, "CODES - 2 codes - older ones count no longer"),
         ("wrong", {"source": "tty", "failures": 6, "locked_until": "L"}, "WRONG - a wrong code, from tty - 6 in a row - locked until L"),
     ],
 )  # fmt: skip
 def test_each_is_told_in_a_line(kind: str, payload: dict[str, Any], expected: str) -> None:
     assert told(kind, **payload) == expected
+
+
+def test_what_the_clock_says_is_told_with_the_decision() -> None:
+    owed = {"id": "stage:calm", "type": "stage", "status": "met", "properties": {"stage": "full", "why": "due"}}
+    decision = {"outcome": "allow", "obligations": [owed], "findings": []}
+    fields = FIELDS | {"type": "orch.decision", "outcome": "allow", "action": "tick"}
+
+    assert "the clock says: stage full" in happening(Event(b"", fields, {"decision": decision})).details
+
+
+def test_the_obligation_of_the_clock_is_told_as_the_clocks() -> None:
+    payload = {"obligation": "stage:calm", "type": "stage", "phase": "before"}
+    fields = FIELDS | {"type": "orch.obligation.met", "action": "enter_stage", "subject": "calm"}
+
+    assert happening(Event(b"", fields, payload)).what == ("the clock of calm permits enter_stage", "")
 
 
 @pytest.mark.parametrize("kind", TELLERS)

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -336,3 +337,133 @@ def test_the_manual_shows_the_picture_as_it_is() -> None:
         file.write_text(text, encoding="utf-8")
 
     assert file.read_text(encoding="utf-8") == text
+
+
+# -- what the packs keep back
+
+
+def kept(outcome: str, stage: str = "partial") -> dict[str, tuple[Would, ...]]:
+    """Return what the packs say: all is allowed but entering one stage."""
+    code = Exit.OK if outcome == "allow" else Exit.DENIED
+    return {
+        one.name: (Would(f"enter/{one.name}", "enter_stage", outcome if one.name == stage else "allow", "", code),)
+        for one in strict().stages[1:]
+    }
+
+
+def ends(would: Mapping[str, tuple[Would, ...]], found: Simulation | None = None) -> str:
+    out = io.StringIO()
+    show.write([Timeline(strict(), found or played(), would)], out, show.Page(width=160))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"), [("deny", "denied by the packs"), ("pending", "waits: the packs"), ("", "cannot be decided")]
+)
+def test_a_stage_that_the_packs_stop_is_where_it_ends(outcome: str, said: str) -> None:
+    text = ends(kept(outcome))
+
+    assert f"THE PACKS STOP IT at pre_release: entering partial is not allowed ({said}" in text
+    assert "In the end it stands at full" not in text
+
+
+def test_a_stop_beyond_what_is_played_is_not_the_end() -> None:
+    text = ends(kept("deny"), played(to_s=-2 * HOUR))
+
+    assert "In the end it stands at remind_6h." in text
+
+
+def test_what_the_packs_keep_back_is_hatched_and_labelled() -> None:
+    picture = ET.fromstring(svg(strict(), played(), kept("deny")))  # noqa: S314  # ours
+
+    assert len(classes(picture, "stopped")) == 2
+    assert {"denied by the packs", "not reached: the packs stop it at partial", "kept back by the packs"} <= set(
+        texts(picture)
+    )
+
+
+def test_an_action_that_is_denied_is_labelled_and_not_hatched() -> None:
+    would = {"partial": (Would("partial/letter", "send_message", "deny", "", Exit.DENIED),)}
+    picture = ET.fromstring(svg(strict(), played(), would))  # noqa: S314  # ours
+
+    assert "letter denied" in texts(picture)
+    assert classes(picture, "stopped") == []
+
+
+def test_a_secret_that_is_missing_is_told_beside_what_is_allowed() -> None:
+    would = {"partial": (Would("partial/letter", "send_message", "allow", "missing on this machine: X", Exit.PACK),)}
+
+    assert "letter: allowed, but missing on this machine: X" in ends(would)
+
+
+# -- details of the picture and the table
+
+
+def test_names_are_cut_before_they_run_into_the_plot() -> None:
+    stages = list(strict().stages)
+    stages[1] = stages[1]._replace(name="w" * 40)
+    escalation = strict(stages=tuple(stages))
+
+    (name,) = [one for one in texts(drawn(escalation, played(escalation))) if one.startswith("www")]
+
+    assert name.endswith("…")
+    assert len(name) < 14
+
+
+def test_the_legend_names_only_what_occurs() -> None:
+    picture = drawn(strict(), played(to_s=-2 * HOUR))
+
+    assert not {"custodians", "public", "action"} & set(texts(picture))
+
+
+def test_a_stage_that_is_entered_in_time_each_time_is_said_so() -> None:
+    found = played(to_s=10 * DAY, renewals=tuple(at(20 * HOUR * number) for number in range(1, 8)))
+
+    assert "each time on time" in texts(drawn(strict(), found))
+    assert "at worst on time" not in texts(drawn(strict(), found))
+
+
+def test_a_count_at_the_edge_stands_before_its_mark() -> None:
+    found = played(to_s=6 * MINUTE)
+    counts = [
+        one
+        for one in drawn(strict(), found).iter(f"{SPACE}text")
+        if (one.text or "").startswith("\N{MULTIPLICATION SIGN}")
+    ]
+
+    assert [one.get("text-anchor") for one in counts] == ["end"]
+
+
+def test_the_terminal_draws_while_mail_is_down_and_says_when_a_late_message_arrived() -> None:
+    text = written(played(mail_down=(Window(at(-HOUR), at(HOUR)),)), width=160)
+
+    assert "mail down" in text
+    assert "arrived 2026-11-21 13:00, " in text
+
+
+def test_after_the_last_stage_there_is_nothing_to_come() -> None:
+    last = len(strict().stages) - 1
+    found = played(standing=standing(last, since_s=-DAY))
+
+    text = written(found)
+
+    assert "It stands at full, the last stage, and nothing is owed: there is nothing to come." in text
+    assert "entered" not in text
+
+
+def test_stages_that_lie_behind_are_not_called_due() -> None:
+    text = written(played(standing=standing(3, since_s=-DAY)), width=160)
+
+    assert text.count("passed already") == 2
+    assert "it stands here" in text
+
+
+def test_a_span_of_seconds_fills_the_picture() -> None:
+    first, *others = strict().stages
+    stages = [first, *(one._replace(at_s=place, min_dwell_s=0) for place, one in enumerate(others))]
+    escalation = strict(stages=tuple(stages))
+    found = simulate(escalation, Scenario(at(-60), at(60), DEADLINE, Rhythm(1)))
+
+    since, until = shown_time(found)
+
+    assert until - since < 15 * 10**9

@@ -171,7 +171,7 @@ def test_a_request_of_any_shape_can_be_shown(asked: dict[str, object]) -> None:
         ),
         pytest.param(
             obligation("stage:continuity", properties={"stage": "b", "target": "c", "at": "a", "why": "due"}),
-            "stage of continuity: by the clock b, now a",
+            "the clock says: stage b of continuity, now a",
             id="by the clock",
         ),
         pytest.param(

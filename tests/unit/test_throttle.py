@@ -42,10 +42,11 @@ def test_a_lock_ends(until_s: int, expected: bool) -> None:  # noqa: FBT001  # a
         ({}, "uid 7 at desk"),
         ({"SSH_CONNECTION": "203.0.113.9 50000 10.0.0.1 22"}, "uid 7 at desk from 203.0.113.9"),
         ({"SSH_CLIENT": "2001:db8:0::9 50000 22"}, "uid 7 at desk from 2001:db8::9"),
+        ({"SSH_CONNECTION": "fe80::1%any-text-1 50000 fe80::2 22"}, "uid 7 at desk from fe80::1"),
         ({"SSH_CONNECTION": "anything else"}, "uid 7 at desk"),
         ({"SSH_CONNECTION": ""}, "uid 7 at desk"),
     ],
-    ids=["local", "IPv4", "IPv6 in one writing", "no address", "empty"],
+    ids=["local", "IPv4", "IPv6 in one writing", "without its zone", "no address", "empty"],
 )
 def test_a_source_is_the_user_the_host_and_the_ssh_client(environ: dict[str, str], source: str) -> None:
     assert source_of(environ, host="desk", user=7) == source

@@ -100,6 +100,8 @@ def test_with_jump_what_lies_between_is_passed_over(tmp_path: Path, monkeypatch:
 
 def test_an_escalation_that_never_began_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with ticking(tmp_path, monkeypatch, begins=False) as made:
+        with made.world.opened():
+            pass
         told = made.at("12:00")
 
     assert (told.why, told.stage, told.exit_code) == ("unbegun", "ok", Exit.OK)

@@ -1,5 +1,6 @@
 """Ticks after a renewal under duress: the old deadline goes on counting, and what is shown is the other one."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,9 +54,13 @@ def test_under_duress_stages_come_by_the_old_deadline_and_the_operator_hears_not
     with ticking(tmp_path, monkeypatch, ledger=place_of(ledger)) as made:
         renew(made, drawn(made).duress, "05:00")
 
-        entered = [made.at(when).entered for when in ("05:30", "06:00", "11:45", "18:00", "18:01", "20:00")]
+        came = [
+            (made.at(when).entered, made.record.stage)
+            for when in ("05:30", "06:00", "11:45", "18:00", "18:01", "20:00")
+        ]
 
-        assert entered == [(), ("remind_6h",), ("remind_1h", "pre_release"), (), ("partial",), ("full",)]
+        assert [stage for _, stage in came] == ["ok", "remind_6h", "pre_release", "pre_release", "partial", "full"]
+        assert [told for told, _ in came] == [(), (), (), (), ("partial",), ("full",)]
         assert made.subjects() == []
         assert made.told() == [ANNA, BEN, CLARA]
 
@@ -70,12 +75,24 @@ def test_under_duress_a_tick_tells_the_deadline_that_is_shown(here: Ticking) -> 
         assert (made["stage"], made["next_stage"], made["exit_code"]) == ("ok", "remind_6h", 0)
 
 
-def test_a_dry_run_goes_by_the_deadline_that_counts(here: Ticking) -> None:
+def test_a_dry_run_goes_by_the_deadline_that_is_shown(here: Ticking) -> None:
     renew(here, drawn(here).duress, "05:00")
 
-    assert (
-        here.at("11:45", is_dry=True).entered == here.at("11:45").entered == ("remind_6h", "remind_1h", "pre_release")
-    )
+    made = [here.at(when, is_dry=True) for when in ("11:45", "23:00")]
+
+    assert [(one.entered, one.stage) for one in made] == [((), "ok"), ((), "remind_6h")]
+
+
+def test_under_duress_a_tick_says_nothing_of_the_stages_that_it_enters_in_silence(here: Ticking) -> None:
+    renew(here, drawn(here).duress, "05:00")
+
+    said = here.at("11:45").to_json()
+
+    assert here.record.stage == "pre_release"
+    assert (said["stage"], said["target"], said["next_stage"], said["until"]) == (
+        "ok", "ok", "remind_6h", "2026-11-21T23:00:00Z"
+    )  # fmt: skip
+    assert "pre_release" not in json.dumps(said)
 
 
 def test_by_the_main_code_the_new_deadline_counts(here: Ticking) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from orchestrator.clock import SECOND_NS, parse_time
 from orchestrator.escalations import timekeeping
 from orchestrator.escalations.model import Clock
-from orchestrator.escalations.timekeeping import Judged, Mark, Reading, Trust, agrees, confirmed, judge, span
+from orchestrator.escalations.timekeeping import GIVEN, Judged, Mark, Reading, Trust, agrees, confirmed, judge, span
 
 NOON = parse_time("2026-11-21T12:00:00Z")
 MINUTE, HOUR = 60 * SECOND_NS, 3_600 * SECOND_NS
@@ -76,12 +76,22 @@ def test_a_witness_is_wanted_after_a_gap_and_after_a_start(after: int, boot: str
     assert (found.is_unseen, found.why_unseen) == (bool(why), why)
 
 
-def test_a_time_that_somebody_gave_is_held_against_the_mark_alone() -> None:
+def test_a_time_that_somebody_gave_is_held_against_the_mark_and_a_witness() -> None:
     later = judge(Reading(NOON + 9_000 * HOUR, is_given=True), MARK, ASKS)
     earlier = judge(Reading(NOON - HOUR, is_given=True), MARK, ASKS)
 
-    assert (later.trust, later.now_ns, later.is_unseen) == (Trust.GOOD, NOON + 9_000 * HOUR, False)
+    assert (later.trust, later.now_ns, later.is_unseen) == (Trust.GOOD, NOON + 9_000 * HOUR, True)
     assert earlier.trust is Trust.BACK
+
+
+def test_a_mark_that_somebody_gave_binds_other_given_times_alone() -> None:
+    mark = Mark(NOON + 9_000 * HOUR, GIVEN)
+
+    wall, given = judge(Reading(NOON, "boot", 5), mark, ASKS), judge(Reading(NOON, is_given=True), mark, ASKS)
+
+    assert (wall.trust, wall.now_ns, wall.is_unseen) == (Trust.GOOD, NOON, True)
+    assert "as somebody said" in wall.detail
+    assert given.trust is Trust.BACK
 
 
 def test_a_witness_that_agrees_makes_the_wall_clock_count() -> None:

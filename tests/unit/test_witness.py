@@ -14,6 +14,7 @@ from orchestrator.clock import SECOND_NS, now_ns, parse_time
 from orchestrator.errors import UsageError
 from orchestrator.escalations import timekeeping, witness
 from orchestrator.escalations.model import Clock
+from orchestrator.escalations.reach import host_of
 from orchestrator.escalations.witness import About, Claims, WitnessError
 from orchestrator.keys import KeyFile
 
@@ -51,6 +52,15 @@ def token(key: KeyFile, header: object, claims: object) -> str:
 
 
 # -- servers
+
+
+@pytest.mark.parametrize("url", ["https://A.example./x", "https://a.EXAMPLE:443/", "https://a.example"])
+def test_a_host_is_one_however_it_is_spelt(url: str) -> None:
+    assert host_of(url) == "a.example"
+
+
+def test_a_host_of_another_alphabet_is_its_name_in_ascii() -> None:
+    assert host_of("https://m\u00fcnchen.de/") == "xn--mnchen-3ya.de"
 
 
 def test_two_servers_that_agree_say_which_time_it_is(servers: list[DateServer]) -> None:

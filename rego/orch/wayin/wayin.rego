@@ -82,6 +82,9 @@ _urls(text) := {["a URL", _quoted(place)] |
 		`(?i)\b[a-z][a-z0-9+.-]*://\S*`,
 		`(?i)\b(?:mailto|tel|sms|javascript|magnet|otpauth|sips?|xmpp):[^\s:]\S*`,
 		`(?i)\bdata:[a-z]+/\S*`,
+		`(?i)\b(?:https?|wss?|ftp|file):[^\s:]\S*`,
+		`(?i)\bftp\.[\pL\pN]\S*`,
+		`\\\\[\pL\pN][\w.-]*\\`,
 		`(?i)\bwww[0-9]{0,3}\.[\pL\pN]\S*`,
 		`(?:^|[\s"'(=])//[\pL\pN]\S*`,
 		`(?i)\b[a-z][a-z0-9-]*:[0-9]{2,5}/[a-z]\S*`,
@@ -160,10 +163,22 @@ _begins_a_sentence(labels, last, after) if {
 # -- what opens something
 
 # However a shell could be told, options and quotes included.
-_commands(text) := {["the renewal command", _quoted(seen)] |
-	typed := regex.replace(regex.replace(text, `\$\{?IFS\}?`, " "), "[\"'`\\\\*]", "")
-	pattern := `(?i)\borch(?:estrator)?(?:\s+--?[a-z][-\w]*(?:=\S*|\s+[^-\s]\S*)?)*\s+renew\b`
-	some seen in regex.find_n(pattern, typed, -1)
+_commands(text) := {[kind, _quoted(seen)] |
+	typed := regex.replace(regex.replace(text, `\$\{?IFS\}?`, " "), "[\"'`\\\\*]|\\{,*\\}", "")
+	some kind, command in _countdown
+	some seen in regex.find_n(sprintf(_line, [command]), typed, -1)
+}
+
+# The program, then options with what they are given, redirections, variables and numbers, then the command: words
+# between them are a sentence.
+_line := concat("", [
+	`(?i)\borch(?:estrator|-policy)?(?:\.exe|\.py|@[\w.]+)?[)\]}]*`,
+	`(?:\s+(?:--?[a-z][-\w]*(?:=\S*|\s+[^-\s]\S*)?|--|[$<>&|;0-9][^\s]*))*\s+%s\b`,
+])
+
+_countdown := {
+	"the renewal command": "renew",
+	"a command that moves the deadline": `(?:reset|disarm|arm|set-deadline|trigger|code\s+(?:new|time))`,
 }
 
 _keys(text) := {["a key", _hint(seen)] |
@@ -210,6 +225,7 @@ _joined(text) := {["a code", _hint(seen)] |
 	_is_grouped(regex.find_n(`[A-Za-z0-9]+`, seen, -1))
 } | {["a code", _hint(seen)] |
 	some seen in regex.find_n(`(?i)\b[0-9a-f]{2}(?:[: -][0-9a-f]{2}){9,}\b`, text, -1)
+	regex.match(`(?i)[a-f]`, seen)
 }
 
 _is_grouped(groups) if count(groups) > 5

@@ -46,6 +46,24 @@ test_what_opens_something_is_found if {
 	_kinds("orch --ledger /x 're'new") == {"the renewal command"}
 }
 
+test_a_command_is_found_whatever_stands_before_it if {
+	every text in ["orch -- renew", "orch 2>&1 renew", "$(which orch) renew", "uvx orch-policy renew", "orch.exe renew", "orch $X renew"] {
+		_kinds(text) == {"the renewal command"}
+	}
+	every text in ["orch reset", "orch --ledger /x disarm", "orch set-deadline --in 2d", "orch trigger", "orch code new"] {
+		_kinds(text) == {"a command that moves the deadline"}
+	}
+	every text in ["orch - renew", "orch: renew it", "orch asks you to reset"] {
+		_kinds(text) == set()
+	}
+}
+
+test_a_share_of_another_machine_is_found if {
+	every text in ["\\\\server\\share", "wss:acme", "ftp.acme"] {
+		"a URL" in _kinds(text)
+	}
+}
+
 test_plain_words_are_plain if {
 	every text in [
 		"Until 2026-11-21T05:00:00Z, i.e. in 6 hours, see report.pdf.", "It is near.Is it? Over.Renew!", "acme-continuity 1.4.0",

@@ -27,3 +27,8 @@ CREATE TABLE renewal_attempts (
   escalation string NOT NULL, source string NOT NULL, failures BIGINT NOT NULL, last_at BIGINT NOT NULL, locked_until BIGINT NOT NULL,
   PRIMARY KEY (escalation, source)
 );
+
+CREATE TABLE renewal_counters (
+  escalation string NOT NULL, key string NOT NULL, counter BIGINT NOT NULL,
+  PRIMARY KEY (escalation, key)
+);

@@ -27,3 +27,8 @@ CREATE TABLE renewal_attempts (
   escalation TEXT NOT NULL, source TEXT NOT NULL, failures INTEGER NOT NULL, last_at INTEGER NOT NULL, locked_until INTEGER NOT NULL,
   PRIMARY KEY (escalation, source)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE renewal_counters (
+  escalation TEXT NOT NULL, key TEXT NOT NULL, counter INTEGER NOT NULL,
+  PRIMARY KEY (escalation, key)
+) STRICT, WITHOUT ROWID;
