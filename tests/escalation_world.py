@@ -198,9 +198,10 @@ class World:
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)
 
-    def rules(self, *lines: str) -> None:
-        """Write the organisation's pack with these rules alone."""
-        (self.packs / "acme.yaml").write_text(HEAD + "rules:\n" + "".join(f"  - {line}\n" for line in lines))
+    def rules(self, *lines: str, declares: str = "") -> None:
+        """Write the organisation's pack with these rules alone, and what it `declares`."""
+        head = HEAD + (f"declares: {{{declares}}}\n" if declares else "")
+        (self.packs / "acme.yaml").write_text(head + "rules:\n" + "".join(f"  - {line}\n" for line in lines))
 
     def document(self, text: str = TEXT, name: str = NAME) -> None:
         """Write an escalation's document."""

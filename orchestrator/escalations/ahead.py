@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from orchestrator.escalations import texts
 from orchestrator.escalations.advance import Advance, Why, due_ns
 from orchestrator.escalations.kept import Record
-from orchestrator.escalations.model import CatchUp, Escalation, Stage
+from orchestrator.escalations.model import CatchUp, Deed, Escalation, Stage
 from orchestrator.order import OnUnknown, Order
 
 DETAIL = {
@@ -38,14 +38,24 @@ def orders_of(
         entered_at_ns=entered_at_ns,
     )
     for deed in stage.deeds:
-        yield Order(
-            f"{stage.name}/{deed.id}",
-            deed.action,
-            {**deed.parameters, **texts.rendered(deed, situation, escalation.constants)},
-            deed.adapter,
-            OnUnknown(deed.on_unknown),
-            deed.timeout_s,
-        )
+        yield order_of(escalation, stage, deed, situation)
+
+
+def order_of(escalation: Escalation, stage: Stage, deed: Deed, situation: texts.Situation) -> Order:
+    """Return the order of one action of a stage.
+
+    Raises:
+        UsageError: a template cannot be rendered.
+    """
+    return Order(
+        f"{stage.name}/{deed.id}",
+        deed.action,
+        {**deed.parameters, **texts.rendered(deed, situation, escalation.constants)},
+        deed.adapter,
+        OnUnknown(deed.on_unknown),
+        deed.timeout_s,
+        estimates=deed.estimates,
+    )
 
 
 def next_stage(escalation: Escalation, record: Record, step: Advance) -> str:

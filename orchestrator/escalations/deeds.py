@@ -17,6 +17,8 @@ from orchestrator.notes import Use
 from orchestrator.plans.abilities import Abilities
 from orchestrator.plans.seen import Seen, check_references
 from orchestrator.plans.spot import Spot
+from orchestrator.plans.steps import micro_units
+from orchestrator.rule import METERS
 from orchestrator.words import did_you_mean, listing
 
 MESSAGE, WEBHOOK = "send_message", "call_webhook"
@@ -74,7 +76,14 @@ class Deeds:
             "adapter": model.adapter or None,
             "on_unknown": model.on_unknown,
             "timeout_s": timeout_s,
+            "estimates": self._estimates(model, spot.below("estimates")),
         }
+
+    def _estimates(self, model: shape.Action, spot: Spot) -> dict[str, int]:
+        """Return micro-units by meter; whether a meter is declared is seen when all packs are there."""
+        own = (meter for meter in model.estimates if meter not in METERS)
+        self.uses += [Use("meter", meter, spot.notes.source(spot.below(meter).place)) for meter in own]
+        return {meter: micro_units(amount, spot.below(meter)) for meter, amount in model.estimates.items()}
 
     def _parameters(self, model: shape.Action, spot: Spot, texts: Mapping[str, str]) -> dict[str, Any]:
         """Return what is not rendered: the route's parameters and those written out."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from orchestrator.act import Executor
 from orchestrator.errors import AdapterError, Exit, OrchError, UsageError
-from orchestrator.escalations import texts
+from orchestrator.escalations import ahead, texts
 from orchestrator.escalations.kept import Record
 from orchestrator.escalations.model import Deed, Escalation, Planned, Standing
 from orchestrator.escalations.needs import Needs
@@ -14,7 +14,7 @@ from orchestrator.escalations.opened import facts_of
 from orchestrator.escalations.simulate import PLAN
 from orchestrator.escalations.ticked import Would
 from orchestrator.explain import objections
-from orchestrator.order import OnUnknown, Order
+from orchestrator.order import Order
 from orchestrator.settings import Settings
 
 ENTERING = "enter_stage"
@@ -88,9 +88,7 @@ def order_of(escalation: Escalation, at: Moment, deed: Deed) -> Order:
         entered_at_ns=at.at_ns,
         is_drill=at.is_drill,
     )
-    parameters = {**deed.parameters, **texts.rendered(deed, situation, escalation.constants)}
-    name = f"{escalation.stages[at.place].name}/{deed.id}"
-    return Order(name, deed.action, parameters, deed.adapter, OnUnknown(deed.on_unknown), deed.timeout_s)
+    return ahead.order_of(escalation, escalation.stages[at.place], deed, situation)
 
 
 def stand(executor: Executor, escalation: Escalation, at: Moment, *, is_entered: bool = True) -> None:

@@ -216,4 +216,5 @@ def body_of(order: Order) -> dict[str, Any]:
         "adapter": order.adapter,
         "on_unknown": order.on_unknown.value,
         "timeout_s": order.timeout_s,
+        "estimates": dict(order.estimates),
     }

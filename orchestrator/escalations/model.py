@@ -54,6 +54,8 @@ class Deed(NamedTuple):
     adapter: str | None = None
     on_unknown: str = "hold"
     timeout_s: float = 300.0
+    estimates: Mapping[str, int] = _NONE
+    """Micro-units by meter, beside what the action is known to use."""
 
 
 class Planned(NamedTuple):

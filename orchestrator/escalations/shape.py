@@ -13,6 +13,7 @@ from orchestrator.shape import (
     VERSION,
     Mappings,
     Name,
+    Number,
     OneOrMore,
     Scalar,
     Several,
@@ -119,6 +120,8 @@ class Action(Strict):
     """What happens where nobody knows whether it was done: wait for a person, or do it again."""
     timeout: Length = "5m"
     """How long one attempt may take."""
+    estimates: Annotated[dict[Name, Number], Field(min_length=1)] = _NONE
+    """What it uses of budgets, beside what the action is known to use: meter to amount."""
 
 
 class Requires(Strict):

@@ -121,11 +121,12 @@ class Steps:
             elif self._can.is_meter(meter) is None:
                 near = did_you_mean(meter, METERS)
                 at.warning(f"the meter {shown(meter)}, which is not built in", "a pack that declares it", near)
-            found[meter] = _micro(amount, at)
+            found[meter] = micro_units(amount, at)
         return found
 
 
-def _micro(amount: int | Decimal, spot: Spot) -> int:
+def micro_units(amount: int | Decimal, spot: Spot) -> int:
+    """Return an amount in millionths; one that cannot be is told at its place."""
     with localcontext() as context:
         context.prec = 60
         micro = Decimal(amount) * MICRO

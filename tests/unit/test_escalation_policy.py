@@ -141,6 +141,13 @@ def test_rules_may_name_the_stages_of_an_escalation() -> None:
         linked(PACK, small("a", "fine", "late"))
 
 
+def test_a_meter_that_nobody_declares_is_refused_where_it_is_estimated(tmp_path: Path) -> None:
+    folder = write(tmp_path / "policy", DOCUMENT.replace("{id: letter,", "{id: letter, estimates: {mails: 1},"))
+
+    with pytest.raises(PackError, match=r":33:\d+: the unknown meter `mails`; expected one of"):
+        load(Settings(packs=(str(folder),)), one_shot=True)
+
+
 def test_the_stages_of_all_are_in_one_order() -> None:
     pack = PACK.replace("default: deny\n", "default: deny\ndeclares: {stages: [dev, production]}\n")
 

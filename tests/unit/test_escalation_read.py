@@ -48,6 +48,7 @@ def test_what_is_not_said_is_the_usual(tmp_path: Path) -> None:
         None,
         "hold",
         300,
+        {},
     )
 
 
@@ -174,6 +175,7 @@ CASES: list[tuple[str, str, str]] = [
     ("{id: letter, action: send_message", "{id: letter, action: send_mesage", "continuity.yaml:33:30: the unknown action `send_mesage`; expected one that an installed adapter does (did you mean `send_message`?)"),
     ("{id: letter, action: send_message", "{id: letter, adapter: mial, action: send_message", "continuity.yaml:33:31: the adapter `mial`, which is not installed"),
     ("{id: letter, action: send_message", "{id: letter, adapter: git, action: send_message", "the adapter `git`, which cannot do send_message; expected apprise or mail"),
+    ("{id: letter, action: send_message", "{id: letter, estimates: {usd: -1}, action: send_message", "`-1`; expected an amount from 0 to below"),
     ("{id: letter, action: send_message, route: custodians, text", "{id: letter, action: write_document, with: {branch: x}, text", "write_document, which git or github can do; expected `adapter: git`"),
     ("route: custodians", "route: custodian", "the route `custodian`, which is not there; expected custodians or operator (did you mean `custodians`?)"),
     ("route: custodians", "route: custodians, with: {channel: mail}", "`channel` of the route and of the action; expected each parameter from one place"),

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from escalation_world import HOUR_NS, NAME, NOON_NS
+from escalation_world import HOUR_NS, NAME, NOON_NS, TEXT
 from smtp_server import Stage
 from ticking import Ticking, ticking
 
 from orchestrator.clock import format_time
+from orchestrator.errors import Exit
 
 _EVERY_H = 5
 _RENEWED_AT_H = (40, 61, 160, 183)
@@ -52,3 +53,21 @@ def _month(made: Ticking) -> dict[str, Any]:
     ]
     sent = [(mail.to, mail.message["Subject"], mail.message["Message-ID"]) for mail in made.world.mail.mails]
     return {"stages": stages, "decisions": decisions, "sent": sent}
+
+
+def test_a_deed_says_what_it_uses_of_a_budget_with_a_meter_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = "id: mail, action: send_message, route: operator, template: reminder.j2"
+    with ticking(tmp_path, monkeypatch, text=TEXT.replace(one, f"{one}, estimates: {{mails: 1}}")) as here:
+        room = "budgets: [{meter: mails, per: run, limit: 2}]"
+        rules = [
+            "{id: open, effect: allow, actions: '*'}",
+            f"{{id: room, effect: require, actions: send_message, {room}}}",
+        ]
+        here.world.rules(*rules, declares="meters: [mails]")
+
+        codes = [here.at(when).exit_code for when in ("06:00", "11:00", "11:45")]
+
+    assert codes == [Exit.OK, Exit.OK, Exit.BUDGET]
+    assert len(here.told()) == 2
