@@ -9,6 +9,7 @@ import pytest
 from run_world import PLAN, World, does, world_in
 
 from orchestrator import record
+from orchestrator.choices import Point
 from orchestrator.errors import OrchError, PackError, UsageError
 from orchestrator.ledger.open import open_ledger
 from orchestrator.ledger.store import Ledger
@@ -172,6 +173,16 @@ def test_another_machine_may_name_its_own_folder(local: World, tmp_path: Path) -
         context = open_context(local.settings, "r1", ledger=local.ledger, lease=lease, root=other)
 
     assert context.root == other.resolve()
+
+
+def test_what_a_tick_began_is_enforced_as_at_the_tick_by_whoever_goes_on(local: World) -> None:
+    usual = local.settings
+    local.settings = usual._replace(point=Point.TICK)
+    local.begin(ONE)
+    local.settings = usual._replace(point=Point.RUN)
+
+    with local.context() as context:
+        assert context.settings.point is Point.TICK
 
 
 def test_run_packs_are_recorded_and_narrow_the_run(local: World) -> None:
