@@ -21,6 +21,7 @@ from orchestrator.ledger import read
 from orchestrator.ledger.event import Event
 from orchestrator.ledger.open import open_ledger
 from orchestrator.ledger.store import Ledger
+from orchestrator.plans import abilities
 from orchestrator.record import Run
 from orchestrator.runs.lease import open_lease
 from orchestrator.settings import Settings
@@ -137,10 +138,12 @@ def world_in(folder: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setenv("A_NOTE", "correct-horse-battery")
     monkeypatch.setenv("SHORT", "abc")
     adapter.installed.cache_clear()
+    abilities._installed.cache_clear()  # what was installed when another test of this process asked
     yield make_world(folder, ledger)
     stop_sidecars(Path(os.environ["XDG_RUNTIME_DIR"]))
     sys.modules.pop("orch_post", None)
     adapter.installed.cache_clear()
+    abilities._installed.cache_clear()
 
 
 def acted(world: World, one: Order, **more: object) -> Done:

@@ -93,6 +93,8 @@ class Engine:
         self._working: set[str] = set()
         self._tries: dict[str, int] = {}
         self._postponed: dict[str, float] = {}
+        self._queues: dict[str, Any] = {}
+        """Those that DBOS takes from in this process."""
         self._database = database.connect(ledger, options.concurrency // 2 + 2)  # each is needed for moments
         self._table = f"{SCHEMA}.workflow_status" if hasattr(ledger.store, "url") else "workflow_status"
 
@@ -236,6 +238,8 @@ class Engine:
         """End the engine; what it still holds goes to `rest`. Steps under way must have ended."""
         self._stopping.set()
         DBOS.destroy()
+        if self.options.queue is not None:
+            self._queues.pop(self.options.queue, None)  # else the next engine of this process takes from it
         if not self.lease.is_lost:
             with suppress(LedgerError):
                 self.give_away(self.lease.id, self.rest)
@@ -255,8 +259,8 @@ class Engine:
         with database.told("the engine cannot start"):
             try:
                 engine = DBOS(config=database.configuration(self._database, self.lease.id, threads=threads))  # type: ignore[arg-type]  # its TypedDict
+                self._queues = engine._registry.internal_queue_map  # noqa: SLF001
                 if self.options.queue is not None:
-                    engine._registry.internal_queue_map.pop(self.options.queue, None)  # noqa: SLF001
                     engine._registry._register_internal_queue(  # noqa: SLF001  # a queue of the database has one limit for all
                         self.options.queue, worker_concurrency=self.options.concurrency, polling_interval_sec=POLL_S
                     )

@@ -128,7 +128,7 @@ def test_what_is_disarmed_stays_where_it_is(made: World) -> None:
 
     seen = one(made)
     assert (seen["stage"], seen["next"], seen["left_s"], made.mail.mails) == ("ok", None, None, [])
-    assert "deadline   none counts: it is disarmed" in clean(made.orch("status"))
+    assert "deadline   2030-01-02T12:00:00Z, but none counts: it is disarmed" in clean(made.orch("status"))
 
 
 def test_a_manual_one_counts_once_it_is_armed_and_each_cycle_anew(made: World) -> None:

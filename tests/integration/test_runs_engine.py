@@ -20,7 +20,7 @@ from orchestrator.ledger.open import open_ledger
 from orchestrator.ledger.postgres_setup import Role
 from orchestrator.ledger.store import Ledger
 from orchestrator.runs.database import prepare
-from orchestrator.runs.engine import HELD, Engine, Options, launched, own_queue
+from orchestrator.runs.engine import HELD, POLL_S, QUEUE, Engine, Options, launched, own_queue
 from orchestrator.runs.lease import open_lease
 from orchestrator.runs.reaper import Reaper
 from orchestrator.settings import Settings
@@ -78,10 +78,10 @@ def crew(ledger: Ledger, tmp_path: Path) -> Iterator[Drill]:
 
 
 @contextmanager
-def engine_of(ledger: Ledger, *, takes: bool = False) -> Iterator[Engine]:
+def engine_of(ledger: Ledger, *, takes: bool = False, queue: str | None = None) -> Iterator[Engine]:
     """Give an engine in this process; one that only hands out, unless it `takes` from a queue of its own."""
     with open_lease(ledger) as lease:
-        options = Options(own_queue(lease.id) if takes else None, 2)
+        options = Options(own_queue(lease.id) if takes else queue, 2)
         with launched(Settings.load({"ledger": place_of(ledger)}), ledger, lease, options) as engine:
             yield engine
 
@@ -97,6 +97,16 @@ def test_three_workers_do_each_step_of_sixty_runs_once(crew: Drill) -> None:
     assert len(done) == 60 * STEPS
     assert set(done.values()) == {1}
     assert len({words[4] for words in crew.lines("ended")} & {str(worker.pid) for worker in workers}) > 1
+
+
+def test_an_engine_takes_nothing_from_the_queue_of_one_before_it_in_its_process(crew: Drill) -> None:
+    with engine_of(crew.ledger, queue=QUEUE):
+        pass
+    with engine_of(crew.ledger) as engine:
+        engine.enqueue(drill, "run", 0, ["a"])
+        time.sleep(5 * POLL_S)
+
+        assert [(work.is_running, work.queue) for work in engine.active()] == [(False, QUEUE)]
 
 
 def test_a_phase_that_is_handed_out_twice_is_carried_out_once(crew: Drill) -> None:
