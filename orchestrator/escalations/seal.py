@@ -9,20 +9,19 @@ import os
 import stat
 import struct
 from collections.abc import Mapping
-from contextlib import suppress
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from orchestrator import place
 from orchestrator.clock import format_time, parse_time
 from orchestrator.digest import canonical
-from orchestrator.errors import DecisionError, LedgerError
+from orchestrator.errors import LedgerError
 from orchestrator.escalations.advance import due_ns
 from orchestrator.escalations.kept import Record
 from orchestrator.escalations.model import Audience, Escalation
 from orchestrator.escalations.state import chain_of
 from orchestrator.ledger.backup import SEAL_KEY
+from orchestrator.ledger.signer import write_key
 from orchestrator.ledger.store import Connection, Ledger
 
 FILE = SEAL_KEY
@@ -85,7 +84,7 @@ class Sealer(NamedTuple):
         """
         file = ledger.folder / FILE
         if may_make and not os.path.lexists(file):
-            _make(ledger.folder)
+            write_key(ledger.folder, FILE, os.urandom(_KEY_BYTES).hex().encode() + b"\n", "the key of seals")
         return cls(ledger.id, _read(file))
 
     def seal(self, about: tuple[str, ...], first: int, second: int, number: int) -> str:
@@ -263,33 +262,3 @@ def _read(file: Path) -> bytes:
             f"the key {str(file)!r} is damaged; expected {_KEY_BYTES} bytes in hex", advice="put it back from a copy"
         )
     return key
-
-
-def _make(folder: Path) -> None:
-    """Make the key; of two processes at once both use the one that was there first."""
-    draft = folder / f".{FILE}.{os.urandom(8).hex()}"
-    try:
-        place.private_dir(folder)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "wb") as opened:  # noqa: PTH123  # a descriptor
-            opened.write(os.urandom(_KEY_BYTES).hex().encode() + b"\n")
-            opened.flush()
-            os.fsync(descriptor)
-        with suppress(FileExistsError):
-            os.link(draft, folder / FILE)
-        _sync(folder)
-    except DecisionError as error:
-        raise SealError(f"the key of seals cannot be made: {error}", advice=error.advice) from error
-    except OSError as error:
-        message = f"the key of seals cannot be made in {str(folder)!r}: {error.strerror}"
-        raise SealError(message, advice="see that the folder can be written") from error
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -136,25 +136,34 @@ def _make(folder: Path) -> "Ed25519PrivateKey":
 
     private = Ed25519PrivateKey.generate()
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    draft = folder / f".{FILE}.{os.urandom(8).hex()}"
+    write_key(folder, FILE, pem, "the key that signs heads")
+    return _load(folder / FILE)
+
+
+def write_key(folder: Path, name: str, data: bytes, what: str) -> None:
+    """Write a key for its owner alone, whole or not at all; one that is there stays. `what` is what errors call it.
+
+    Raises:
+        LedgerError: it cannot be written.
+    """
+    draft = folder / f".{name}.{os.urandom(8).hex()}"
     try:
         place.private_dir(folder)
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb") as opened:  # noqa: PTH123  # a descriptor
-            opened.write(pem)
+            opened.write(data)
             opened.flush()
             os.fsync(descriptor)
         with suppress(FileExistsError):
-            os.link(draft, folder / FILE)
+            os.link(draft, folder / name)
         _sync(folder)
     except DecisionError as error:
-        raise LedgerError(f"the key that signs heads cannot be made: {error}", advice=error.advice) from error
+        raise LedgerError(f"{what} cannot be made: {error}", advice=error.advice) from error
     except OSError as error:
-        message = f"the key that signs heads cannot be made in {str(folder)!r}: {error.strerror}"
+        message = f"{what} cannot be made in {str(folder)!r}: {error.strerror}"
         raise LedgerError(message, advice="see that the folder can be written") from error
     finally:
         draft.unlink(missing_ok=True)
-    return _load(folder / FILE)
 
 
 def _sync(folder: Path) -> None:
