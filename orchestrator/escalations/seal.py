@@ -6,7 +6,6 @@ whether the old deadline goes on counting, which a code given under duress asks 
 
 import json
 import os
-import stat
 import struct
 from collections.abc import Mapping
 from enum import IntEnum
@@ -21,7 +20,7 @@ from orchestrator.escalations.kept import Record
 from orchestrator.escalations.model import Audience, Escalation
 from orchestrator.escalations.state import chain_of
 from orchestrator.ledger.backup import SEAL_KEY
-from orchestrator.ledger.signer import write_key
+from orchestrator.ledger.signer import read_key, write_key
 from orchestrator.ledger.store import Connection, Ledger
 
 FILE = SEAL_KEY
@@ -33,7 +32,6 @@ _KEY_BYTES, _NONCE_BYTES, _TAG_BYTES = 32, 12, 16
 _SAID = struct.Struct(">BBQ")
 SIZE_BYTES = _NONCE_BYTES + _SAID.size + _TAG_BYTES
 """Of every seal, whatever it says."""
-_OTHERS = 0o077
 _BY_HAND = ("orch.escalation.deadline", "orch.escalation.armed", "orch.escalation.disarmed")
 """What sets the deadline that counts, beside a new cycle."""
 _HAS_CODES = "SELECT 1 FROM renewal_codes WHERE escalation = ? LIMIT 1"
@@ -126,15 +124,6 @@ def sealed_renewal(sealer: Sealer, name: str, shown: tuple[int, int], real: Real
     """
     effect = Effect.KEEP if real.is_kept else Effect.RENEW
     return sealer.seal(_about(name, *map(_time, shown)), effect, int(real.is_armed), real.deadline_ns)
-
-
-def real_deadline(record: Record, ledger: Ledger) -> int:
-    """Return the deadline that really counts, nanoseconds since 1970, 0 for none; not within a transaction.
-
-    Raises:
-        SealError: as `real_in`.
-    """
-    return real(record, ledger).deadline_ns
 
 
 def real(record: Record, ledger: Ledger) -> Real:
@@ -236,25 +225,14 @@ def _time(ns: int) -> str:
 
 def _read(file: Path) -> bytes:
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(descriptor, "rb") as opened:  # noqa: PTH123  # a descriptor
-            seen = os.fstat(descriptor)
-            if not stat.S_ISREG(seen.st_mode) or seen.st_uid != os.geteuid() or seen.st_mode & _OTHERS:
-                raise SealError(
-                    f"the key {str(file)!r} is not safe: expected a file of user {os.geteuid()} with mode 600, "
-                    f"seen user {seen.st_uid}, mode {stat.S_IMODE(seen.st_mode):03o}",
-                    advice="whoever could read it can open seals; if nobody did, chmod 600 it",
-                )
-            key = bytes.fromhex(opened.read(2 * _KEY_BYTES + 1).decode("ascii").strip())
-    except FileNotFoundError:
+        key = bytes.fromhex(read_key(file, "open seals").decode("ascii").strip())
+    except LedgerError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise SealError(str(error), advice=error.advice) from error
         raise SealError(
             f"the key that opens the seals of renewals is not here: there is no file {str(file)!r}",
             advice=f"copy {FILE} from the machine where the codes were made; if it is lost, {_HELPS}",
         ) from None
-    except OSError as error:
-        raise SealError(
-            f"the key {str(file)!r} cannot be read: {error.strerror}", advice="see that it is a plain file of your own"
-        ) from error
     except ValueError:
         key = b""
     if len(key) != _KEY_BYTES:

@@ -101,7 +101,7 @@ def _load(file: Path) -> "Ed25519PrivateKey":
 
     advice = f"put {FILE} back from where you keep secrets; a new key would not be this ledger's"
     try:
-        key = load_pem_private_key(_read(file), password=None)
+        key = load_pem_private_key(read_key(file, "sign heads"), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise LedgerError(
             f"the key {str(file)!r} cannot be read; expected an Ed25519 key, PEM", advice=advice
@@ -111,7 +111,12 @@ def _load(file: Path) -> "Ed25519PrivateKey":
     return key
 
 
-def _read(file: Path) -> bytes:
+def read_key(file: Path, use: str) -> bytes:
+    """Return what a key's file holds, 4 KiB at most; `use` is what errors say that the key can do.
+
+    Raises:
+        LedgerError: it cannot be read, is no plain file of the user's own, or others can read it; `__cause__` says why.
+    """
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(descriptor, "rb") as opened:  # noqa: PTH123  # a descriptor
@@ -120,7 +125,7 @@ def _read(file: Path) -> bytes:
                 raise LedgerError(
                     f"the key {str(file)!r} is not safe: expected a file of user {os.geteuid()} with mode 600, "
                     f"seen user {seen.st_uid}, mode {stat.S_IMODE(seen.st_mode):03o}",
-                    advice="whoever could read it can sign heads; if nobody did, chmod 600 it",
+                    advice=f"whoever could read it can {use}; if nobody did, chmod 600 it",
                 )
             return opened.read(_MAX_BYTES)
     except OSError as error:

@@ -314,4 +314,4 @@ def test_a_file_needs_no_codes_and_no_seal(ledger: Ledger, key: KeyFile) -> None
     made.by_file(file_of(made, key, 1))
 
     assert not (ledger.folder / seal.FILE).exists()
-    assert seal.real_deadline(made.record, ledger) == made.record.deadline
+    assert seal.real(made.record, ledger).deadline_ns == made.record.deadline

@@ -114,7 +114,7 @@ def test_what_was_begun_by_hand_is_what_it_looks_like(ledger: Ledger) -> None:
     made = countdown(ledger)
 
     assert seal.real(made.record, ledger) == Real(START + DAY_NS, is_armed=True)
-    assert seal.real_deadline(made.record, ledger) == START + DAY_NS
+    assert seal.real(made.record, ledger).deadline_ns == START + DAY_NS
 
 
 def test_under_duress_the_old_deadline_is_the_real_one(ledger: Ledger) -> None:
@@ -136,7 +136,7 @@ def test_under_duress_again_it_is_still_the_first(ledger: Ledger) -> None:
         made.later(3_600)
         made.renew(drawn.duress)
 
-    assert seal.real_deadline(made.record, ledger) == START + DAY_NS
+    assert seal.real(made.record, ledger).deadline_ns == START + DAY_NS
 
 
 def test_a_real_renewal_ends_it(ledger: Ledger) -> None:
@@ -191,7 +191,7 @@ def test_without_the_key_nobody_says_what_counts(ledger: Ledger) -> None:
     (ledger.folder / FILE).unlink()
 
     with pytest.raises(LedgerError, match="is not here"):
-        seal.real_deadline(made.record, ledger)
+        seal.real(made.record, ledger)
 
 
 def test_a_tick_goes_by_both_as_they_are_where_nothing_is_kept(ledger: Ledger) -> None:
